@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# procsnap. `make help` lists the targets.
+
+VERSION := 0.1.0
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/libexec/procsnap
+MANDIR ?= $(PREFIX)/share/man
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+
+BUILD ?= build
+CC ?= cc
+CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+CLANG ?= clang
+SCDOC ?= scdoc
+INSTALL ?= install
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+# -- What is needed ----------------------------------------------------------------------------
+
+# library:Debian package
+NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev
+no_build_goals := help clean uninstall format lint-text
+ifneq ($(filter-out $(no_build_goals),$(or $(MAKECMDGOALS),all)),)
+ifeq ($(shell command -v $(PKG_CONFIG)),)
+$(error pkg-config is missing: apt install pkg-config)
+endif
+missing := $(foreach n,$(NEEDED),$(if $(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(n))) \
+	&& echo yes),,$(n)))
+ifneq ($(strip $(missing)),)
+$(foreach n,$(missing),$(info procsnap needs the library $(firstword $(subst :, ,$(n))): \
+apt install $(lastword $(subst :, ,$(n)))))
+$(error libraries are missing; ./setup.sh deps installs all of them)
+endif
+JSON_CFLAGS := $(shell $(PKG_CONFIG) --cflags json-c)
+JSON_LIBS := $(shell $(PKG_CONFIG) --libs json-c)
+ZSTD_LIBS := $(shell $(PKG_CONFIG) --libs libzstd)
+SMARTCOLS_CFLAGS := $(shell $(PKG_CONFIG) --cflags smartcols)
+SMARTCOLS_LIBS := $(shell $(PKG_CONFIG) --libs smartcols)
+endif
+
+# -- Flags -------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wcast-qual -Wvla -Wformat=2 -Wnull-dereference \
+	-Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith
+# json-c hands out const text and takes it back without; iovec and msghdr have no const either.
+WARNINGS += -Wno-cast-qual
+ifneq ($(WERROR),)
+WARNINGS += -Werror
+endif
+HARDEN := -fstack-clash-protection -fcf-protection=full -fstack-protector-strong -fPIE
+ifeq ($(SANITIZE),)
+HARDEN += -D_FORTIFY_SOURCE=2
+endif
+LDHARDEN := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. $(WARNINGS) $(HARDEN) -pthread \
+	$(JSON_CFLAGS) $(SMARTCOLS_CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) \
+	-fno-omit-frame-pointer -DPROCSNAP_VERSION='"$(VERSION)"' \
+	-DLIBEXECDIR='"$(LIBEXECDIR)"' $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(LDHARDEN) -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+
+# -- Sources -----------------------------------------------------------------------------------
+
+ARCH := $(shell uname -m)
+by_arch = $(filter-out $(filter-out $(1)/arch_$(ARCH).c,$(wildcard $(1)/arch_*.c)),\
+	$(wildcard $(1)/*.c))
+
+COMMON_SRC := $(wildcard common/*.c)
+PTRACE_SRC := $(call by_arch,ptrace)
+DUMPER_SRC := $(call by_arch,dumper)
+SNAPCTL_SRC := $(wildcard cmd/snapctl/*.c)
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnap-worker
+MAN := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
+
+UNIT_SRC := $(wildcard tests/unit/test-*.c)
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz-*.c)
+# Every fuzz target is also a plain program that runs its corpus once.
+REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+TARGET_SRC := $(wildcard tests/targets/*.c)
+TARGETS := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(TARGET_SRC))
+TARGETS32 := $(foreach t,simple threads eintr signals bits32,\
+	$(if $(wildcard tests/targets/$(t).c),$(BUILD)/targets/$(t)-32))
+GO_TARGETS := $(patsubst tests/targets/%/go.mod,$(BUILD)/targets/%,$(wildcard tests/targets/*/go.mod))
+
+.PHONY: all help man tests targets check check-unit check-asan check-valgrind fuzz lint lint-text \
+	bench format install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS) man ## Build everything into build/, runnable in place
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z.%_-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' Makefile
+
+$(BUILD)/obj/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libcommon.a: $(call obj,$(COMMON_SRC))
+$(BUILD)/libptrace.a: $(call obj,$(PTRACE_SRC))
+$(BUILD)/libdumper.a: $(call obj,$(DUMPER_SRC))
+$(BUILD)/%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+link = $(call say,LD,$@) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@
+
+$(BUILD)/snapctl: $(call obj,$(SNAPCTL_SRC)) $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SMARTCOLS_LIBS)
+
+$(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c) $(BUILD)/libptrace.a \
+		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS)
+
+man: $(MAN) ## Build the manual pages
+
+$(BUILD)/man/%: man/%.scd
+	$(call say,MAN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)command -v $(SCDOC) >/dev/null || { \
+		echo 'scdoc is missing, which makes the manual pages: apt install scdoc' >&2; exit 1; }
+	$(Q)sed 's/@VERSION@/$(VERSION)/g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $< | $(SCDOC) >$@
+
+# -- Tests -------------------------------------------------------------------------------------
+
+# Optimised tests would not keep the frames that debuggers are asked about.
+TARGET_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -pthread
+
+$(BUILD)/tests/test-%: tests/unit/test-%.c tests/unit/test.h $(BUILD)/libptrace.a \
+		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
+		$(JSON_LIBS) $(ZSTD_LIBS) -lcmocka
+
+$(BUILD)/tests/fuzz-%: tests/fuzz/fuzz-%.c tests/fuzz/replay.c $(BUILD)/libptrace.a \
+		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
+		$(JSON_LIBS) $(ZSTD_LIBS)
+
+$(BUILD)/targets/%: tests/targets/%.c $(wildcard tests/targets/*.h)
+	$(call say,TARGET,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TARGET_CFLAGS) -o $@ $<
+
+$(BUILD)/targets/%-32: tests/targets/%.c $(wildcard tests/targets/*.h)
+	$(call say,TARGET,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m32 $(TARGET_CFLAGS) -o $@ $< || \
+		{ echo "no 32-bit compiler: apt install gcc-multilib; its tests will be skipped"; }
+
+$(BUILD)/targets/%: tests/targets/%/main.go tests/targets/%/go.mod
+	$(call say,GO,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)cd tests/targets/$* && GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0 go build \
+		-o $(abspath $@) . || echo "no Go: apt install golang-go; its tests will be skipped"
+
+targets: $(TARGETS) $(TARGETS32) $(GO_TARGETS) ## Build the processes that tests dump
+tests: $(UNITS) $(REPLAYS) targets ## Build all tests
+
+check: ## Run all tests (as root; what needs root is skipped otherwise)
+	$(Q)$(MAKE) --no-print-directory WERROR=1 all tests
+	$(Q)tests/run $(BUILD)
+
+check-unit: $(UNITS) $(REPLAYS) ## Run the unit tests and the fuzz corpora only
+	$(Q)tests/run --unit $(BUILD)
+
+ASAN := SANITIZE=address,undefined BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-sanitize-recover=all'
+check-asan: ## Run all tests with AddressSanitizer and UBSan
+	$(Q)$(MAKE) --no-print-directory $(ASAN) WERROR=1 all tests
+	$(Q)tests/run --asan $(BUILD)/asan
+
+check-valgrind: all tests ## Run the unit tests, the corpora and some dumps under valgrind
+	$(Q)tests/run --valgrind $(BUILD)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(filter-out -fcf-protection=full,$(ALL_CFLAGS)) -O1 -Wno-everything \
+		-fsanitize=fuzzer,address,undefined -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS)
+
+FUZZ_SECONDS ?= 60
+fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with its corpus
+	$(Q)for f in $(FUZZERS); do n=$${f##*/fuzz-}; mkdir -p $(BUILD)/fuzz/found-$$n; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1 \
+		-artifact_prefix=$(BUILD)/fuzz/crash-$$n- $(BUILD)/fuzz/found-$$n \
+		tests/fuzz/corpus/$$n || exit 1; done
+
+bench: all targets ## Compare with gdb's gcore on the same processes
+	$(Q)tests/bench/bench $(BUILD)
+
+# -- Keeping the house clean -------------------------------------------------------------------
+
+LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(SNAPCTL_SRC) cmd/procsnap-worker.c
+SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/bench tests/lint/*) \
+	$(wildcard completions/*.bash)
+
+lint: lint-text ## Check with clang-tidy, cppcheck, shellcheck, codespell, mandoc
+	$(call say,TIDY,$(words $(LINT_SRC)) files)
+	$(Q)printf '%s\n' $(LINT_SRC) | xargs -P 2 -n 4 clang-tidy --quiet --warnings-as-errors='*' \
+		--extra-arg=-Wno-unknown-warning-option 2>$(BUILD)/tidy.log | \
+		{ ! grep -E 'error|warning'; }
+	$(call say,CPPCHK,$(words $(LINT_SRC)) files)
+	$(Q)cppcheck --quiet --enable=warning,performance,portability --std=c11 --inline-suppr \
+		--error-exitcode=1 --suppressions-list=.cppcheck -j 2 -I. -D_GNU_SOURCE \
+		-DPROCSNAP_VERSION='"x"' -DLIBEXECDIR='"x"' $(LINT_SRC)
+	$(Q)$(MAKE) --no-print-directory man
+	$(call say,MANDOC,$(words $(MAN)) pages)
+	$(Q)for m in $(MAN); do mandoc -T lint -W warning $$m || exit 1; done
+
+lint-text:
+	$(call say,TEXT,scripts and rules of the house)
+	$(Q)shellcheck -x $(SHELL_SRC)
+	$(Q)codespell -q 3 --skip='./build,./.git,./tests/fuzz/corpus,./LICENSE' -L crasher,statics
+	$(Q)tests/lint/rules
+
+format: ## Format what has changed since HEAD (advice, not law)
+	$(Q)git clang-format --style=file HEAD || true
+
+compile_commands.json: Makefile ## Compilation database for clangd
+	$(Q)printf '%s\n' $(LINT_SRC) $(UNIT_SRC) $(FUZZ_SRC) | awk -v dir="$(CURDIR)" \
+		-v flags="$(subst ",\\\",$(subst \,\\,$(ALL_CFLAGS)))" 'BEGIN { print "[" } \
+		{ printf "%s{\"directory\": \"%s\", \"file\": \"%s\", \"command\": \"cc %s -c %s\"}\n", \
+		(NR > 1 ? "," : ""), dir, $$0, flags, $$0 } END { print "]" }' >$@
+
+install: all ## Install below DESTDIR and PREFIX (/usr/local)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man1 \
+		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(BASHCOMPDIR) $(DESTDIR)$(ZSHCOMPDIR) \
+		$(DESTDIR)$(FISHCOMPDIR)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/snapctl $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/procsnap-worker $(DESTDIR)$(LIBEXECDIR)
+	$(Q)$(INSTALL) -m 644 $(filter %.1,$(MAN)) $(DESTDIR)$(MANDIR)/man1
+	$(Q)$(INSTALL) -m 644 $(filter %.5,$(MAN)) $(DESTDIR)$(MANDIR)/man5
+	$(Q)$(INSTALL) -m 644 completions/snapctl.bash $(DESTDIR)$(BASHCOMPDIR)/snapctl
+	$(Q)$(INSTALL) -m 644 completions/_snapctl $(DESTDIR)$(ZSHCOMPDIR)/_snapctl
+	$(Q)$(INSTALL) -m 644 completions/snapctl.fish $(DESTDIR)$(FISHCOMPDIR)/snapctl.fish
+
+uninstall: ## Remove what install put there
+	$(Q)rm -f $(DESTDIR)$(BINDIR)/snapctl $(DESTDIR)$(LIBEXECDIR)/procsnap-worker \
+		$(DESTDIR)$(BASHCOMPDIR)/snapctl $(DESTDIR)$(ZSHCOMPDIR)/_snapctl \
+		$(DESTDIR)$(FISHCOMPDIR)/snapctl.fish \
+		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(patsubst man/%.scd,%,$(wildcard man/*.1.scd))) \
+		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(patsubst man/%.scd,%,$(wildcard man/*.5.scd)))
+	$(Q)rmdir $(DESTDIR)$(LIBEXECDIR) 2>/dev/null || true
+
+clean: ## Remove build/
+	$(Q)rm -rf $(BUILD) compile_commands.json
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

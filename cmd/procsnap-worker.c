@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * procsnap-worker: takes one dump of one process, told by the job on its socket, and exits.
+ *
+ * It has a process of its own because ptrace belongs to a thread: when the worker dies, whatever
+ * the reason, the kernel lets the traced process go.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/ipc.h"
+#include "common/job.h"
+#include "common/str.h"
+#include "dumper/core.h"
+#include "dumper/plan.h"
+#include "dumper/sink.h"
+#include "ptrace/capture.h"
+
+enum {
+	// More threads than this gain nothing: the page cache of one file is the limit.
+	THREADS_MAX = 8,
+	// A worker that copies nothing for so long is stuck, in a hung disk for example.
+	STALL_NS = 5 * 1000 * 1000 * 1000LL,
+	REPORT_NS = 100 * 1000 * 1000,
+	// As many gaps as a message has room for; the note in the core has more.
+	GAPS_SHOWN = 1000,
+	// For --dry-run, from measurements on two cores: freezing, and copying to the page cache.
+	PREDICT_BASE_NS = 300 * 1000,
+	PREDICT_THREAD_NS = 26 * 1000,
+	PREDICT_GIB_NS = 700 * 1000 * 1000,
+	// Headers and notes of an ordinary process.
+	OVERHEAD_BYTES = 1 << 20,
+};
+
+struct worker {
+	struct job job;
+	struct pidref ref;
+	int spool, output;
+	struct capture *capture;
+	struct core *core;
+	const char *phase;
+	uint64_t total_bytes;
+	atomic_uint_fast64_t reported_ns;
+};
+
+static struct core *abort_on_term; ///< for the signal handler
+
+static void on_term(int sig _unused_)
+{
+	if (abort_on_term)
+		core_abort(abort_on_term);
+}
+
+static unsigned int count_threads(void)
+{
+	cpu_set_t set;
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned int)MIN(CPU_COUNT(&set), (int)THREADS_MAX);
+}
+
+/// Tells how far we are, at most ten times a second, and never waits for the reader.
+static void report(struct worker *w, uint64_t done)
+{
+	uint64_t now = snap_now_ns(), last = w->reported_ns;
+	if (now - last < REPORT_NS || !atomic_compare_exchange_strong(&w->reported_ns, &last, now))
+		return;
+	_cleanup_(json_destroyp) struct json *json = json_new_object();
+	struct json *inner = json_new_object();
+	json_set_text(inner, "phase", w->phase);
+	json_set_u64(inner, "done", done);
+	json_set_u64(inner, "total", w->total_bytes);
+	json_set(json, "progress", inner);
+	(void)ipc_send(JOB_SOCKET_FD, json, NULL, 0, MSG_DONTWAIT); // nobody reads: nobody to tell
+}
+
+static void on_copy(void *userdata, uint64_t done)
+{
+	struct worker *w = userdata;
+	capture_progress(w->capture);
+	report(w, done);
+}
+
+static void on_sink(void *userdata, uint64_t done)
+{
+	report(userdata, done);
+}
+
+static uint32_t plan_flags(const struct job *job)
+{
+	return (job->flags & JOB_ALL ? PLAN_ALL : 0U) |
+	       (job->flags & JOB_WITH_BINARIES ? PLAN_WITH_BINARIES : 0U);
+}
+
+static uint32_t effective_filter(const struct job *job, const struct snapshot *snap)
+{
+	if (job->flags & JOB_ALL)
+		return FILTER_MASK;
+	return job->flags & JOB_HAS_FILTER ? job->filter : snap->process.coredump_filter;
+}
+
+static struct snap_error *make_plan(const struct worker *w, const struct snapshot *snap,
+				    struct memsource *source, struct plan **ret)
+{
+	return plan_create(snap, source, effective_filter(&w->job, snap), plan_flags(&w->job), ret);
+}
+
+static void describe_process(const struct snapshot *snap, struct json *json)
+{
+	struct utsname uts;
+	json_set_u64(json, "pid", (uint64_t)snap->process.pid);
+	json_set_text(json, "comm", snap->process.comm);
+	json_set_text(json, "exe", snap->process.exe);
+	if (uname(&uts) == 0)
+		json_set_text(json, "kernel", uts.release);
+	json_set_u64(json, "mappings", snap->n_mappings);
+}
+
+static struct json *describe_gaps(const struct gaps *gaps)
+{
+	struct json *list = json_new_array();
+	for (size_t i = 0; i < MIN(gaps->n, (size_t)GAPS_SHOWN); i++) {
+		struct json *gap = json_new_object();
+		json_set_u64(gap, "start", gaps->list[i].start);
+		json_set_u64(gap, "end", gaps->list[i].end);
+		json_set_text(gap, "reason", gap_reason_name(gaps->list[i].reason));
+		json_add(list, gap);
+	}
+	return list;
+}
+
+static void warn_partial_threads(struct snapshot *snap)
+{
+	size_t n = 0;
+	pid_t first = 0;
+	for (size_t i = 0; i < snap->n_threads; i++)
+		if (snap->threads[i].flags & SNAP_THREAD_PARTIAL && !n++)
+			first = snap->threads[i].tid;
+	if (n == 1)
+		snapshot_warn(snap,
+			      "thread %d is in uninterruptible sleep or vfork: only the registers "
+			      "of its system call are known",
+			      first);
+	else if (n)
+		snapshot_warn(snap,
+			      "%zu threads (%d and others) are in uninterruptible sleep or vfork: "
+			      "only the registers of their system calls are known",
+			      n, first);
+}
+
+static void warn_gaps(struct snapshot *snap, const struct gaps *gaps)
+{
+	uint64_t bytes[GAP_REASON_MAX] = { 0 };
+	static const char *const texts[GAP_REASON_MAX] = {
+		[GAP_UNREADABLE] = "the kernel does not let it be read",
+		[GAP_NOT_RESIDENT] = "it is shared memory that is not mapped in right now; reading "
+				     "it needs CAP_CHECKPOINT_RESTORE (root)",
+		[GAP_ABORTED] = "the dump ended before",
+	};
+	for (size_t i = 0; i < gaps->n; i++)
+		bytes[gaps->list[i].reason] += gaps->list[i].end - gaps->list[i].start;
+	for (int i = 1; i < GAP_REASON_MAX; i++) {
+		char buf[16];
+		if (bytes[i] && texts[i])
+			snapshot_warn(snap, "%s of memory are missing: %s",
+				      snap_format_bytes(bytes[i], buf), texts[i]);
+	}
+}
+
+static struct json *describe_dump(const struct worker *w, struct snapshot *snap, uint64_t pause_ns)
+{
+	const struct gaps *gaps = core_gaps(w->core);
+	struct json *json = json_new_object();
+	describe_process(snap, json);
+	json_set_u64(json, "threads", snap->n_threads);
+	json_set_text(json, "mode", snap->mode);
+	json_set_u64(json, "pause_ns", pause_ns);
+	struct stat st = { 0 };
+	(void)fstat(w->output >= 0 && w->job.flags & JOB_COMPRESS ? w->output : w->spool, &st);
+	json_set_u64(json, "bytes", core_size(w->core));
+	json_set_u64(json, "bytes_on_disk", (uint64_t)st.st_blocks * 512);
+	json_set(json, "gaps", describe_gaps(gaps));
+	json_set_u64(json, "gap_bytes", gaps->bytes);
+	json_set_u64(json, "lost_bytes", gaps->lost_bytes);
+	warn_gaps(snap, gaps);
+	struct json *warnings = json_new_array();
+	for (size_t i = 0; i < snap->n_warnings; i++)
+		json_add_text(warnings, snap->warnings[i]);
+	json_set(json, "warnings", warnings);
+	struct rusage usage;
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		json_set_u64(json, "worker_rss_bytes", (uint64_t)usage.ru_maxrss * 1024);
+	return json;
+}
+
+static uint64_t predict_pause_ns(const struct plan *plan, uint64_t threads)
+{
+	return PREDICT_BASE_NS + threads * PREDICT_THREAD_NS +
+	       (uint64_t)((double)plan->data_bytes / (double)(1 << 30) * PREDICT_GIB_NS);
+}
+
+static struct json *describe_plan(const struct snapshot *snap, const struct plan *plan)
+{
+	struct json *json = json_new_object(), *classes = json_new_array();
+	describe_process(snap, json);
+	for (int i = 0; i < PLAN_CLASS_MAX; i++) {
+		const struct plan_total *total = &plan->totals[i];
+		if (!total->mappings)
+			continue;
+		struct json *class = json_new_object();
+		json_set_text(class, "class", plan_class_name((enum plan_class)i));
+		json_set_bool(class, "dumped", plan_class_dumped((enum plan_class)i));
+		json_set_u64(class, "mappings", total->mappings);
+		json_set_u64(class, "bytes", total->dump_bytes);
+		json_set_u64(class, "data_bytes", total->data_bytes);
+		json_add(classes, class);
+	}
+	json_set(json, "classes", classes);
+	json_set_u64(json, "bytes", plan->dump_bytes + OVERHEAD_BYTES);
+	json_set_u64(json, "bytes_on_disk", plan->data_bytes + OVERHEAD_BYTES);
+	return json;
+}
+
+static struct snap_error *check_space(const struct worker *w, const struct plan *plan)
+{
+	uint64_t need = plan->data_bytes + OVERHEAD_BYTES;
+	if (!w->job.free_bytes || need <= w->job.free_bytes || w->job.flags & JOB_KEEP_PARTIAL)
+		return NULL;
+	char a[16], b[16];
+	return snap_error_new(SNAP_NO_SPACE,
+			      "process %d needs about %s for its core, but only %s are free; "
+			      "nothing was done to it",
+			      w->ref.pid, snap_format_bytes(need, a),
+			      snap_format_bytes(w->job.free_bytes, b));
+}
+
+static uint64_t count_tasks(const struct worker *w)
+{
+	char path[64];
+	struct stat st;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", w->ref.pid);
+	return stat(path, &st) == 0 && st.st_nlink > 2 ? st.st_nlink - 2 : 1;
+}
+
+/// Estimates; for a dry run that is all, else it makes sure that there is room.
+static struct snap_error *look_first(struct worker *w, struct json **ret)
+{
+	struct snapshot snap = { 0 };
+	struct memsource *source;
+	_cleanup_(plan_destroyp) struct plan *plan = NULL;
+	struct snap_error *err = capture_inspect(w->capture, &snap, &source);
+	if (!err)
+		err = make_plan(w, &snap, source, &plan);
+	if (!err && !(w->job.flags & JOB_DRY_RUN))
+		err = check_space(w, plan);
+	if (!err && w->job.flags & JOB_DRY_RUN) {
+		uint64_t threads = count_tasks(w);
+		*ret = describe_plan(&snap, plan);
+		json_set_u64(*ret, "threads", threads);
+		json_set_u64(*ret, "pause_ns", predict_pause_ns(plan, threads));
+	}
+	snapshot_deinit(&snap);
+	return err;
+}
+
+/// What happens between stopping the process and letting it go.
+static struct snap_error *copy_while_held(struct worker *w, const struct snapshot *snap,
+					  struct memsource *source, struct plan **ret_plan)
+{
+	struct snap_error *err = make_plan(w, snap, source, ret_plan);
+	if (!err)
+		err = core_create(snap, *ret_plan, &w->core);
+	if (err)
+		return err;
+	w->phase = "copying";
+	w->total_bytes = (*ret_plan)->dump_bytes;
+	abort_on_term = w->core;
+	struct core_progress progress = { on_copy, w };
+	return core_copy(w->core, source, w->spool, count_threads(),
+			 w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0, &progress);
+}
+
+/// Gives the raw core its final form.
+static struct snap_error *deliver(struct worker *w)
+{
+	struct sink_progress progress = { on_sink, w };
+	uint64_t size = core_size(w->core);
+	struct snap_error *err = NULL;
+	int last = w->spool;
+	w->total_bytes = size;
+	if (w->job.flags & JOB_COMPRESS) {
+		w->phase = "compressing";
+		last = w->output;
+		err = sink_zstd(w->spool, size, w->output, w->job.level, count_threads(),
+				&progress);
+	} else if (w->job.flags & JOB_STREAM) {
+		w->phase = "writing";
+		err = sink_stream(w->spool, size, w->output, &progress);
+	}
+	if (!err && w->job.flags & JOB_SYNC) {
+		w->phase = "syncing";
+		if (fsync(last) < 0)
+			err = snap_error_errno(errno == ENOSPC || errno == EDQUOT ? SNAP_NO_SPACE :
+										    SNAP_FAILED,
+					       errno, "cannot write the core to disk");
+	}
+	return err;
+}
+
+static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct json **ret)
+{
+	_cleanup_(plan_destroyp) struct plan *plan = NULL;
+	struct memsource *source;
+	struct snap_error *err = capture_take(w->capture, snap, &source);
+	if (err)
+		return err;
+	uint64_t pause_ns = 0;
+	err = copy_while_held(w, snap, source, &plan);
+	struct snap_error *late = capture_release(w->capture, &pause_ns);
+	if (late && w->core && w->job.flags & JOB_KEEP_PARTIAL) {
+		snapshot_warn(snap, "%s", late->message);
+		snap_error_destroy(late);
+	} else if (late) { // the reason why copying was cancelled
+		snap_error_destroy(err);
+		err = late;
+	}
+	if (!err)
+		err = core_finish(w->core, w->spool,
+				  &(struct core_facts){
+					  .pause_ns = pause_ns,
+					  .coredump_filter = effective_filter(&w->job, snap) });
+	if (!err)
+		err = deliver(w);
+	if (!err) {
+		warn_partial_threads(snap);
+		*ret = describe_dump(w, snap, pause_ns);
+	}
+	abort_on_term = NULL;
+	core_destroy(w->core);
+	w->core = NULL;
+	return err;
+}
+
+static struct snap_error *run(struct worker *w, struct json **ret)
+{
+	const struct capture_options options = { .max_pause_ns = w->job.max_pause_ns,
+						 .stall_ns = STALL_NS };
+	struct snap_error *err = capture_create(&w->ref, &options, &w->capture);
+	w->phase = "looking";
+	if (!err)
+		err = look_first(w, ret);
+	if (!err && !(w->job.flags & JOB_DRY_RUN)) {
+		struct snapshot snap = { 0 };
+		err = dump(w, &snap, ret);
+		capture_destroy(TAKE_PTR(w->capture));
+		snapshot_deinit(&snap);
+	}
+	capture_destroy(w->capture);
+	return err;
+}
+
+static struct snap_error *receive_job(struct worker *w)
+{
+	_cleanup_(json_destroyp) struct json *json = NULL;
+	int fds[IPC_MAX_FDS];
+	int r = ipc_recv(JOB_SOCKET_FD, &json, fds);
+	if (r == 0)
+		r = job_from_json(json, &w->job);
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r,
+					"procsnap-worker got no job it understands; it is started "
+					"by snapctl, of the same version");
+	w->spool = fds[JOB_FD_SPOOL];
+	w->output = fds[JOB_FD_OUTPUT];
+	r = pidref_from_fd(fds[JOB_FD_PIDFD], &w->ref);
+	if (r < 0)
+		return snap_error_errno(SNAP_NO_PROCESS, -r, "the process is gone");
+	return NULL;
+}
+
+static void set_up_signals(void)
+{
+	// The wait for stops uses SIGCHLD with sigtimedwait(); threads inherit the mask.
+	sigset_t chld;
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &chld, NULL);
+	struct sigaction sa = { .sa_handler = on_term, .sa_flags = SA_RESTART };
+	(void)sigaction(SIGTERM, &sa, NULL);
+	sa.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &sa, NULL);
+	(void)sigaction(SIGXFSZ, &sa, NULL); // write() says EFBIG then
+	// Without whoever asked there is nobody to publish the result.
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+int main(int argc, char *argv[])
+{
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		printf("procsnap-worker %s\n", PROCSNAP_VERSION);
+		return 0;
+	}
+	if (argc != 1) {
+		fprintf(stderr, "procsnap-worker is started by snapctl; see snapctl(1)\n");
+		return SNAP_USAGE;
+	}
+	set_up_signals();
+	struct worker w = { .ref = PIDREF_NULL, .spool = -EBADF, .output = -EBADF };
+	_cleanup_(json_destroyp) struct json *reply = NULL;
+	struct json *result = NULL;
+	struct snap_error *err = receive_job(&w);
+	if (!err)
+		err = run(&w, &result);
+	if (err) {
+		reply = job_error_to_json(err);
+	} else {
+		reply = json_new_object();
+		json_set(reply, "result", result);
+	}
+	int r = ipc_send(JOB_SOCKET_FD, reply, NULL, 0, 0);
+	int status = err ? (int)err->code : r < 0 ? SNAP_FAILED : 0;
+	snap_error_destroy(err);
+	pidref_deinit(&w.ref);
+	return status;
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * snapctl: the command line of procsnap. Finds the verb and runs it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "verbs.h"
+
+static const struct verb {
+	const char *name;
+	const char *args;
+	int (*run)(int argc, char *argv[]);
+	const char *help;
+} verbs[] = {
+	{ "dump", "[OPTION...] PID...", verb_dump, "Write a core of a live process" },
+	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },
+};
+
+static void print_help(void)
+{
+	printf("Usage: snapctl VERB [ARGUMENT...]\n\n"
+	       "Takes snapshots of processes without hurting them.\n\n"
+	       "Verbs:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		printf("  %-7s%-26s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+	printf("\nOptions:\n"
+	       "  -h, --help     Show this help\n"
+	       "      --version  Show the version\n\n"
+	       "'snapctl VERB --help' tells more about one. See also snapctl(1).\n");
+}
+
+int main(int argc, char *argv[])
+{
+	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+	if (argc && !strcmp(slash ? slash + 1 : argv[0], "gcore"))
+		return verb_gcore(argc, argv);
+	if (argc < 2) {
+		fprintf(stderr, "snapctl: a verb is missing\nTry 'snapctl --help'.\n");
+		return SNAP_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_help();
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("snapctl %s\n", PROCSNAP_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(argv[1], verbs[i].name))
+			return verbs[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "snapctl: there is no verb '%s'\nTry 'snapctl --help'.\n", argv[1]);
+	return SNAP_USAGE;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/ipc.h"
+
+struct running {
+	pid_t pid;
+	int sock, signals;
+	bool cancelled; ///< a signal has ended it
+	bool asked; ///< a partial core was asked for
+};
+
+static void cancel_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+void worker_block_signals(void)
+{
+	sigset_t set;
+	cancel_signals(&set);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/// The worker beside this program, as in the build folder, else the installed one.
+static struct snap_error *find_worker(char **ret)
+{
+	_cleanup_free_ char *self = NULL, *beside = NULL;
+	if (snap_readlink_at(AT_FDCWD, "/proc/self/exe", &self) == 0) {
+		char *slash = strrchr(self, '/');
+		if (slash && asprintf(&beside, "%.*s/procsnap-worker", (int)(slash - self), self) < 0)
+			beside = NULL;
+	}
+	if (beside && access(beside, X_OK) == 0) {
+		*ret = TAKE_PTR(beside);
+		return NULL;
+	}
+	if (access(LIBEXECDIR "/procsnap-worker", X_OK) < 0)
+		return snap_error_errno(SNAP_FAILED, errno,
+					"cannot run '" LIBEXECDIR
+					"/procsnap-worker'; is procsnap installed completely?");
+	*ret = strdup(LIBEXECDIR "/procsnap-worker");
+	return *ret ? NULL : snap_error_oom();
+}
+
+static void exec_worker(const char *path, int sock)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	// Ctrl-C and Ctrl-Z at the terminal are for snapctl, which knows what to do.
+	(void)setsid();
+	if (sock == JOB_SOCKET_FD)
+		(void)fcntl(sock, F_SETFD, 0);
+	else
+		(void)dup2(sock, JOB_SOCKET_FD);
+	execl(path, "procsnap-worker", (char *)NULL);
+	_exit(127);
+}
+
+static struct snap_error *start(struct running *run)
+{
+	_cleanup_free_ char *path = NULL;
+	struct snap_error *err = find_worker(&path);
+	if (err)
+		return err;
+	int pair[2];
+	int r = ipc_pair(pair);
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r, "cannot make a socket pair");
+	run->pid = fork();
+	if (run->pid == 0)
+		exec_worker(path, pair[1]);
+	snap_closep(&pair[1]);
+	if (run->pid < 0) {
+		snap_closep(&pair[0]);
+		return snap_error_errno(SNAP_FAILED, errno, "cannot start procsnap-worker");
+	}
+	run->sock = pair[0];
+	return NULL;
+}
+
+static struct snap_error *send_job(const struct running *run, const struct job *job,
+				   const struct pidref *ref, int spool, int output)
+{
+	_cleanup_(json_destroyp) struct json *json = job_to_json(job);
+	int fds[JOB_FD_MAX] = { [JOB_FD_PIDFD] = ref->pidfd, spool, output };
+	size_t n = output >= 0 ? 3 : spool >= 0 ? 2 : 1;
+	int r = ipc_send(run->sock, json, fds, n, 0);
+	// EPIPE: it is gone already; why is found out by waiting for it.
+	return r < 0 && r != -EPIPE && r != -ECONNRESET ?
+		       snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-worker") :
+		       NULL;
+}
+
+static void on_signal(struct running *run, const struct job *job)
+{
+	struct signalfd_siginfo si;
+	if (read(run->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (job->flags & JOB_KEEP_PARTIAL && !run->asked) {
+		run->asked = true;
+		(void)kill(run->pid, SIGTERM);
+		return;
+	}
+	run->cancelled = true;
+	(void)kill(run->pid, SIGKILL);
+}
+
+/// Reads messages until the last one. *ret stays NULL when the worker went away without it.
+static struct snap_error *follow(struct running *run, const struct job *job, const char *label,
+				 struct progress *progress, struct json **ret)
+{
+	for (;;) {
+		struct pollfd fds[] = { { .fd = run->sock, .events = POLLIN },
+					{ .fd = run->signals, .events = POLLIN } };
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the worker");
+		}
+		if (fds[1].revents)
+			on_signal(run, job);
+		if (!fds[0].revents)
+			continue;
+		struct json *json;
+		int none[IPC_MAX_FDS];
+		int r = ipc_recv(run->sock, &json, none);
+		if (r < 0)
+			return NULL;
+		for (int i = 0; i < IPC_MAX_FDS; i++)
+			snap_closep(&none[i]);
+		const struct json *p = json_get(json, "progress");
+		if (!p) {
+			*ret = json;
+			return NULL;
+		}
+		const char *phase = json_get_text(p, "phase");
+		progress_show(progress, label, phase ? phase : "", json_get_u64(p, "done", 0),
+			      json_get_u64(p, "total", 0));
+		json_destroy(json);
+	}
+}
+
+/// Why a worker ended without a last word.
+static struct snap_error *death_error(const struct running *run, int status, pid_t pid)
+{
+	if (run->cancelled)
+		return snap_error_new(SNAP_CANCELLED,
+				      "the dump of process %d was cancelled; it runs on unharmed",
+				      pid);
+	if (WIFSIGNALED(status))
+		return snap_error_new(SNAP_FAILED,
+				      "procsnap-worker was killed by signal %d (%s) while it "
+				      "dumped process %d, which runs on unharmed%s",
+				      WTERMSIG(status), strsignal(WTERMSIG(status)), pid,
+				      WTERMSIG(status) == SIGKILL ?
+					      "; it ends itself so when it is stuck for 5 s" :
+					      "");
+	return snap_error_new(SNAP_FAILED, "procsnap-worker ended with status %d",
+			      WEXITSTATUS(status));
+}
+
+struct snap_error *worker_run(const struct job *job, const struct pidref *ref, int spool,
+			      int output, const char *label, struct progress *progress,
+			      struct json **ret)
+{
+	struct running run = { .pid = -1, .sock = -EBADF };
+	sigset_t set;
+	cancel_signals(&set);
+	run.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (run.signals < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot watch for signals");
+	_cleanup_(json_destroyp) struct json *last = NULL;
+	int status = 0;
+	struct snap_error *err = start(&run);
+	if (!err)
+		err = send_job(&run, job, ref, spool, output);
+	if (!err)
+		err = follow(&run, job, label, progress, &last);
+	if (err && run.pid > 0)
+		(void)kill(run.pid, SIGKILL);
+	snap_closep(&run.sock);
+	while (run.pid > 0 && waitpid(run.pid, &status, 0) < 0 && errno == EINTR)
+		;
+	snap_closep(&run.signals);
+	progress_wipe(progress);
+	if (err)
+		return err;
+	if (!last)
+		return death_error(&run, status, ref->pid);
+	err = job_error_from_json(last);
+	if (err)
+		return err;
+	// Out of the message, so that the caller owns it alone.
+	const char *text = json_text(json_get(last, "result"));
+	*ret = text ? json_parse(text, strlen(text)) : NULL;
+	return *ret ? NULL : snap_error_oom();
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "common/error.h"
+#include "common/job.h"
+#include "common/json.h"
+#include "common/pidref.h"
+#include "progress.h"
+
+/**
+ * DOC: Running a worker from the command line
+ *
+ * SIGINT, SIGTERM and SIGHUP end the job: the worker is killed, which lets the process run at once,
+ * and its files have no name yet. With JOB_KEEP_PARTIAL it is asked to finish instead; a second
+ * signal kills it.
+ */
+
+/// Blocks the signals that cancel. Call it once, before anything else.
+void worker_block_signals(void);
+
+/**
+ * Starts procsnap-worker, gives it @job and waits for its end.
+ *
+ * @spool and @output are -EBADF where the job needs none. @ret is the result object, owned by the
+ * caller.
+ */
+struct snap_error *worker_run(const struct job *job, const struct pidref *ref, int spool,
+			      int output, const char *label, struct progress *progress,
+			      struct json **ret) _must_check_;

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "job.h"
+
+#include <errno.h>
+
+enum { JOB_VERSION = 1 };
+
+struct json *job_to_json(const struct job *job)
+{
+	struct json *json = json_new_object();
+	json_set_u64(json, "version", JOB_VERSION);
+	json_set_u64(json, "flags", job->flags);
+	json_set_u64(json, "filter", job->filter);
+	json_set_u64(json, "max_pause_ns", job->max_pause_ns);
+	json_set_u64(json, "free_bytes", job->free_bytes);
+	json_set_u64(json, "level", (uint64_t)job->level);
+	return json;
+}
+
+int job_from_json(const struct json *json, struct job *ret)
+{
+	// A worker and a starter of different versions must not guess what the other means.
+	if (json_get_u64(json, "version", 0) != JOB_VERSION)
+		return -EBADMSG;
+	*ret = (struct job){
+		.flags = (uint32_t)json_get_u64(json, "flags", 0),
+		.filter = (uint32_t)json_get_u64(json, "filter", 0),
+		.max_pause_ns = json_get_u64(json, "max_pause_ns", 0),
+		.free_bytes = json_get_u64(json, "free_bytes", 0),
+		.level = (int)json_get_u64(json, "level", 0),
+	};
+	return 0;
+}
+
+struct json *job_error_to_json(const struct snap_error *err)
+{
+	struct json *json = json_new_object(), *inner = json_new_object();
+	json_set_text(inner, "code", snap_code_name(err->code));
+	json_set_text(inner, "message", err->message);
+	json_set(json, "error", inner);
+	return json;
+}
+
+struct snap_error *job_error_from_json(const struct json *json)
+{
+	const struct json *inner = json_get(json, "error");
+	if (!inner)
+		return NULL;
+	const char *message = json_get_text(inner, "message");
+	return snap_error_new(snap_code_from_name(json_get_text(inner, "code")), "%s",
+			      message ? message : "failed for an unknown reason");
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "json.h"
+
+/**
+ * DOC: A job for procsnap-worker
+ *
+ * The starter sends one message: the job, with the descriptors JOB_FD_*. The worker answers with
+ * any number of {"progress": {"phase", "done", "total"}} and ends with one {"result": {...}} or
+ * {"error": {"code", "message"}}, then exits. If it just goes away it was killed; the process it
+ * worked on runs then (ptrace/deadman.h).
+ */
+
+enum job_fd {
+	JOB_FD_PIDFD, ///< of the process
+	JOB_FD_SPOOL, ///< empty regular file, read and write: the raw core is written there
+	JOB_FD_OUTPUT, ///< for JOB_STREAM and JOB_COMPRESS: where the sink writes
+	JOB_FD_MAX,
+};
+
+/// The socket of a worker.
+enum { JOB_SOCKET_FD = 3 };
+
+enum job_flags {
+	JOB_ALL = 1U << 0,
+	JOB_WITH_BINARIES = 1U << 1,
+	JOB_KEEP_PARTIAL = 1U << 2,
+	JOB_DRY_RUN = 1U << 3, ///< only say what would be done; no spool
+	JOB_STREAM = 1U << 4, ///< copy the spool to the output
+	JOB_COMPRESS = 1U << 5, ///< compress the spool to the output
+	JOB_HAS_FILTER = 1U << 6, ///< filter counts, not the process's own coredump_filter
+	JOB_SYNC = 1U << 7, ///< fsync() the file that was written last
+};
+
+struct job {
+	uint32_t flags;
+	uint32_t filter;
+	uint64_t max_pause_ns; ///< 0: no budget
+	uint64_t free_bytes; ///< space for the core; 0: unknown
+	int level; ///< of compression
+};
+
+/// NULL when out of memory. Owned by the caller.
+struct json *job_to_json(const struct job *job);
+/// -EBADMSG when the message is not a job.
+int job_from_json(const struct json *json, struct job *ret);
+
+/// {"error": ...} for @err, which stays the caller's.
+struct json *job_error_to_json(const struct snap_error *err);
+/// The error of such a message; NULL when it has none.
+struct snap_error *job_error_from_json(const struct json *json) _must_check_;

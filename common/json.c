@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "json.h"
+
+#include <json-c/json.h>
+#include <string.h>
+
+#include "str.h"
+
+// struct json is never defined: it is json-c's object under a name that does not leak.
+enum { DEPTH_MAX = 16 }; // our own messages are 3 deep
+
+static json_object *obj(const struct json *json)
+{
+	return (json_object *)(uintptr_t)json;
+}
+
+static struct json *wrap(json_object *o)
+{
+	return (struct json *)o;
+}
+
+struct json *json_new_object(void)
+{
+	return wrap(json_object_new_object());
+}
+
+struct json *json_new_array(void)
+{
+	return wrap(json_object_new_array());
+}
+
+struct json *json_parse(const char *text, size_t len)
+{
+	if (len > INT32_MAX)
+		return NULL;
+	json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
+	if (!tok)
+		return NULL;
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_object *o = json_tokener_parse_ex(tok, text, (int)len);
+	bool whole = json_tokener_get_error(tok) == json_tokener_success &&
+		     json_tokener_get_parse_end(tok) == len;
+	json_tokener_free(tok);
+	if (!whole || !json_object_is_type(o, json_type_object)) {
+		json_object_put(o);
+		return NULL;
+	}
+	return wrap(o);
+}
+
+void json_destroy(struct json *json)
+{
+	json_object_put(obj(json));
+}
+
+void json_set(struct json *object, const char *key, struct json *value)
+{
+	if (!object || json_object_object_add(obj(object), key, obj(value)) < 0)
+		json_object_put(obj(value));
+}
+
+void json_set_bool(struct json *object, const char *key, bool value)
+{
+	json_set(object, key, wrap(json_object_new_boolean(value)));
+}
+
+void json_set_u64(struct json *object, const char *key, uint64_t value)
+{
+	json_set(object, key, wrap(json_object_new_uint64(value)));
+}
+
+static struct json *text_value(const char *value)
+{
+	if (!value)
+		return NULL;
+	_cleanup_free_ char *escaped = snap_escape(value, strlen(value));
+	return wrap(escaped ? json_object_new_string(escaped) : NULL);
+}
+
+void json_set_text(struct json *object, const char *key, const char *value)
+{
+	json_set(object, key, text_value(value));
+}
+
+void json_add(struct json *array, struct json *value)
+{
+	if (!array || json_object_array_add(obj(array), obj(value)) < 0)
+		json_object_put(obj(value));
+}
+
+void json_add_text(struct json *array, const char *value)
+{
+	json_add(array, text_value(value));
+}
+
+const struct json *json_get(const struct json *object, const char *key)
+{
+	json_object *value = NULL;
+	if (!object || !json_object_object_get_ex(obj(object), key, &value))
+		return NULL;
+	return wrap(value);
+}
+
+bool json_get_bool(const struct json *object, const char *key, bool fallback)
+{
+	json_object *value = obj(json_get(object, key));
+	return json_object_is_type(value, json_type_boolean) ? json_object_get_boolean(value) :
+							       fallback;
+}
+
+uint64_t json_get_u64(const struct json *object, const char *key, uint64_t fallback)
+{
+	json_object *value = obj(json_get(object, key));
+	return json_object_is_type(value, json_type_int) ? json_object_get_uint64(value) : fallback;
+}
+
+const char *json_text_value(const struct json *value)
+{
+	return json_object_is_type(obj(value), json_type_string) ?
+		       json_object_get_string(obj(value)) :
+		       NULL;
+}
+
+const char *json_get_text(const struct json *object, const char *key)
+{
+	return json_text_value(json_get(object, key));
+}
+
+size_t json_length(const struct json *array)
+{
+	return json_object_is_type(obj(array), json_type_array) ?
+		       json_object_array_length(obj(array)) :
+		       0;
+}
+
+const struct json *json_at(const struct json *array, size_t index)
+{
+	return index < json_length(array) ? wrap(json_object_array_get_idx(obj(array), index)) :
+					    NULL;
+}
+
+const char *json_text(const struct json *json)
+{
+	return json ? json_object_to_json_string_ext(obj(json), JSON_C_TO_STRING_PLAIN |
+								JSON_C_TO_STRING_NOSLASHESCAPE) :
+		      NULL;
+}

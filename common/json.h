@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+
+/**
+ * DOC: JSON
+ *
+ * The only place that knows the JSON library (json-c). Building never fails half-way: out of
+ * memory makes an object "broken", and json_text() of it returns NULL. Strings from outside go
+ * through json_set_text(), which escapes what is not UTF-8 or printable as snap_escape() does.
+ */
+
+struct json;
+
+/// A new object; NULL when out of memory, which all calls here accept.
+struct json *json_new_object(void);
+struct json *json_new_array(void);
+/// Parses one object of @len bytes strictly: valid UTF-8, nothing behind it, at most 16 deep.
+/// NULL for anything else.
+struct json *json_parse(const char *text, size_t len);
+void json_destroy(struct json *json);
+DEFINE_CLEANUP(struct json *, json_destroy);
+
+void json_set_bool(struct json *object, const char *key, bool value);
+void json_set_u64(struct json *object, const char *key, uint64_t value);
+/// A string, escaped when it needs to be; NULL becomes null.
+void json_set_text(struct json *object, const char *key, const char *value);
+/// Takes ownership of @value.
+void json_set(struct json *object, const char *key, struct json *value);
+/// Both take ownership or copy as above.
+void json_add(struct json *array, struct json *value);
+void json_add_text(struct json *array, const char *value);
+
+/// @fallback when the key is missing or of another type.
+bool json_get_bool(const struct json *object, const char *key, bool fallback);
+uint64_t json_get_u64(const struct json *object, const char *key, uint64_t fallback);
+/// Borrowed from @object; NULL when missing or of another type.
+const char *json_get_text(const struct json *object, const char *key);
+const struct json *json_get(const struct json *object, const char *key);
+/// Elements of an array; 0 for anything else.
+size_t json_length(const struct json *array);
+const struct json *json_at(const struct json *array, size_t index);
+/// The string itself, or NULL.
+const char *json_text_value(const struct json *value);
+
+/// The whole as one line, borrowed from @json until it is changed; NULL when out of memory.
+const char *json_text(const struct json *json);

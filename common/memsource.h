@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "snapshot.h"
+
+/**
+ * DOC: Memory sources
+ *
+ * A memsource gives the memory that belongs to a snapshot: which pages of a mapping exist, and
+ * their bytes. A stopped process, a copy-on-write child, a pre-copied buffer and a core file are
+ * all memory sources; whoever reads does not know which.
+ *
+ * Both calls may be used by several threads at once. Ranges are page-aligned and inside the mapping
+ * that is passed along with them; the mapping must be one of the snapshot's.
+ *
+ * memsource_scan() never makes a page come into being; memsource_read() is only meant for ranges
+ * that a scan called MEM_DATA or MEM_FILE, because reading absent pages of a live process allocates
+ * them there.
+ */
+
+enum mem_kind {
+	MEM_DATA, ///< has contents: read it
+	MEM_FILE, ///< not resident: the contents are those of the mapped file
+	MEM_ZERO, ///< never written: reads as zeros
+	MEM_GUARD, ///< guard region marker inside the mapping (MADV_GUARD_INSTALL, Linux 6.13)
+	MEM_PAST_EOF, ///< beyond the end of the mapped file: reading it is SIGBUS for the process
+	MEM_NOT_RESIDENT, ///< shared memory that can only be read with more privilege
+	MEM_KIND_MAX,
+};
+
+struct mem_range {
+	uint64_t start, end;
+	enum mem_kind kind;
+};
+
+struct memsource;
+struct memsource_ops {
+	int (*scan)(struct memsource *src, const struct snap_mapping *map, uint64_t start,
+		    uint64_t end, struct mem_range *ret, size_t max);
+	ssize_t (*read)(struct memsource *src, const struct snap_mapping *map, enum mem_kind kind,
+			uint64_t addr, void *buf, size_t len);
+};
+
+/// Embedded as the first member of each implementation.
+struct memsource {
+	const struct memsource_ops *ops;
+};
+
+/**
+ * Describes [@start, @end) of @map from its start on, without gaps between the ranges, with at most
+ * @max (at least 1) of them: the last one's end may lie before @end, then ask again from there.
+ *
+ * Returns the number of ranges, at least 1, or a negative errno.
+ */
+static inline int memsource_scan(struct memsource *src, const struct snap_mapping *map,
+				 uint64_t start, uint64_t end, struct mem_range *ret, size_t max)
+{
+	return src->ops->scan(src, map, start, end, ret, max);
+}
+
+/**
+ * Reads up to @len bytes at @addr, in a range that a scan found to be of @kind, into @buf.
+ *
+ * Returns how many were read, fewer than @len when a page on the way cannot be read, or a negative
+ * errno when the first one cannot: -EIO, -EFAULT for that page, -ESRCH when the process is gone,
+ * -ECANCELED when the snapshot has been released meanwhile. Nothing read is ever stale: a source
+ * that was released during the call returns -ECANCELED.
+ */
+static inline ssize_t memsource_read(struct memsource *src, const struct snap_mapping *map,
+				     enum mem_kind kind, uint64_t addr, void *buf, size_t len)
+{
+	return src->ops->read(src, map, kind, addr, buf, len);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+
+/**
+ * DOC: Text
+ *
+ * Checked parsers and the one way to show text that others control. Parsers take the whole string
+ * up to a NUL, newline or trailing blanks, return 0, -EINVAL or -ERANGE, and leave the result
+ * untouched on failure.
+ */
+
+int snap_parse_i64(const char *s, int64_t *ret);
+/// Decimal, or hexadecimal with 0x.
+int snap_parse_u64(const char *s, uint64_t *ret);
+/// A span of time with a unit (ns, us, ms, s, m; without one: seconds), decimals allowed.
+int snap_parse_duration_ns(const char *s, uint64_t *ret);
+/// The rest of the line after the first line that starts with @key (its colon included), blanks
+/// skipped; NULL when there is none. Never matches inside a line.
+const char *snap_line_value(const char *text, const char *key);
+/**
+ * A copy of @len bytes of @s fit for a terminal or a log line: control bytes, backslashes and what
+ * is not UTF-8 become \\xNN. Owned by the caller; NULL only when out of memory.
+ */
+char *snap_escape(const char *s, size_t len);
+/// Bytes as "1.5 GiB" into @buf, which is returned.
+const char *snap_format_bytes(uint64_t bytes, char buf[static 16]);
+/// Nanoseconds as "1.25 ms" into @buf, which is returned.
+const char *snap_format_ns(uint64_t ns, char buf[static 16]);

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "plan.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE = 4096 };
+
+static const char *const class_names[PLAN_CLASS_MAX] = {
+	[PLAN_ANON_PRIVATE] = "private anonymous",
+	[PLAN_ANON_SHARED] = "shared memory",
+	[PLAN_FILE_PRIVATE] = "private file",
+	[PLAN_FILE_SHARED] = "shared file",
+	[PLAN_HUGETLB] = "huge page files",
+	[PLAN_ELF_HEADER] = "ELF headers",
+	[PLAN_SPECIAL] = "kernel pages",
+	[PLAN_NOT_TOUCHED] = "never touched",
+	[PLAN_FILTERED] = "left out by the filter",
+	[PLAN_DONTDUMP] = "left out by MADV_DONTDUMP",
+	[PLAN_DEVICE] = "device memory",
+};
+
+const char *plan_class_name(enum plan_class class)
+{
+	return class_names[class];
+}
+
+/// Reads the start of a mapping if that can be done without changing anything.
+static size_t read_start(struct memsource *source, const struct snap_mapping *map, void *buf,
+			 size_t len)
+{
+	struct mem_range range;
+	int n = memsource_scan(source, map, map->start, map->start + PAGE, &range, 1);
+	if (n < 1 || (range.kind != MEM_DATA && range.kind != MEM_FILE))
+		return 0;
+	ssize_t got = memsource_read(source, map, range.kind, map->start, buf, len);
+	return got < 0 ? 0 : (size_t)got;
+}
+
+static bool starts_with_elf(struct memsource *source, const struct snap_mapping *map)
+{
+	char magic[SELFMAG];
+	return read_start(source, map, magic, sizeof(magic)) == sizeof(magic) &&
+	       !memcmp(magic, ELFMAG, SELFMAG);
+}
+
+static bool is_device(const struct snap_mapping *map)
+{
+	return map->flags & (SNAP_MAP_IO | SNAP_MAP_PFN);
+}
+
+/// The part of the rules that does not depend on the filter; PLAN_CLASS_MAX: it does.
+static enum plan_class classify_fixed(struct memsource *source, const struct snap_mapping *map,
+				      uint32_t flags)
+{
+	char byte;
+	if (map->flags & SNAP_MAP_SPECIAL)
+		// [vvar] is device memory, and [vsyscall] can be unreadable.
+		return !is_device(map) && read_start(source, map, &byte, 1) ? PLAN_SPECIAL :
+									      PLAN_DEVICE;
+	if (map->flags & SNAP_MAP_DONTDUMP && !(flags & PLAN_ALL))
+		return PLAN_DONTDUMP;
+	if (is_device(map))
+		return PLAN_DEVICE;
+	return PLAN_CLASS_MAX;
+}
+
+static enum plan_class classify_shared(const struct snap_mapping *map, uint32_t filter)
+{
+	if (map->flags & SNAP_MAP_UNLINKED)
+		return filter & FILTER_ANON_SHARED ? PLAN_ANON_SHARED : PLAN_FILTERED;
+	return filter & FILTER_FILE_SHARED ? PLAN_FILE_SHARED : PLAN_FILTERED;
+}
+
+static enum plan_class classify(struct memsource *source, const struct snap_mapping *map,
+				uint32_t filter, uint32_t flags)
+{
+	enum plan_class fixed = classify_fixed(source, map, flags);
+	if (fixed != PLAN_CLASS_MAX)
+		return fixed;
+	bool shared = map->flags & SNAP_MAP_SHARED;
+	if (map->flags & SNAP_MAP_HUGETLB) {
+		uint32_t bit = shared ? FILTER_HUGETLB_SHARED : FILTER_HUGETLB_PRIVATE;
+		return filter & bit ? PLAN_HUGETLB : PLAN_FILTERED;
+	}
+	if (shared)
+		return classify_shared(map, filter);
+	bool written = map->anon_bytes || map->swap_bytes;
+	if (written && filter & FILTER_ANON_PRIVATE)
+		return map->inode ? PLAN_FILE_PRIVATE : PLAN_ANON_PRIVATE;
+	if (!map->inode)
+		return written ? PLAN_FILTERED : PLAN_NOT_TOUCHED;
+	if (filter & FILTER_FILE_PRIVATE)
+		return PLAN_FILE_PRIVATE;
+	if (filter & FILTER_ELF_HEADERS && !map->offset && map->flags & SNAP_MAP_READ &&
+	    starts_with_elf(source, map))
+		return PLAN_ELF_HEADER;
+	return PLAN_FILTERED;
+}
+
+/// Two mappings of one file.
+static bool same_file(const struct snap_mapping *a, const struct snap_mapping *b)
+{
+	return a->inode == b->inode && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
+}
+
+/**
+ * Adds the file mappings of programs and libraries: files with an ELF header of which some part is
+ * mapped executable. The parts of a library lie side by side, so only neighbours are looked at.
+ */
+static void add_binaries(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n;) {
+		const struct snap_mapping *first = plan->segments[i].map;
+		size_t end = i + 1;
+		bool exec = first->flags & SNAP_MAP_EXEC;
+		while (end < plan->n && first->inode &&
+		       same_file(first, plan->segments[end].map)) {
+			exec |= (plan->segments[end].map->flags & SNAP_MAP_EXEC) != 0;
+			end++;
+		}
+		for (size_t j = i; exec && first->inode && j < end; j++) {
+			struct plan_segment *seg = &plan->segments[j];
+			if (seg->class == PLAN_ELF_HEADER ||
+			    (seg->class == PLAN_FILTERED && !(seg->map->flags & SNAP_MAP_SHARED)))
+				seg->class = PLAN_FILE_PRIVATE;
+		}
+		i = end;
+	}
+}
+
+static uint64_t data_bytes(const struct plan_segment *seg)
+{
+	const struct snap_mapping *map = seg->map;
+	if (seg->class == PLAN_FILE_PRIVATE)
+		return seg->dump_bytes; // what is not resident comes from the file
+	return MIN(map->rss_bytes + map->swap_bytes, seg->dump_bytes);
+}
+
+static void add_up(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		struct plan_segment *seg = &plan->segments[i];
+		bool dumped = plan_class_dumped(seg->class);
+		uint64_t whole = seg->map->end - seg->map->start;
+		seg->dump_bytes = !dumped			       ? 0 :
+				  seg->class == PLAN_ELF_HEADER ? PAGE :
+								  whole;
+		struct plan_total *total = &plan->totals[seg->class];
+		total->mappings++;
+		total->dump_bytes += dumped ? seg->dump_bytes : whole;
+		total->data_bytes += dumped ? data_bytes(seg) : seg->map->rss_bytes;
+		if (dumped) {
+			plan->dump_bytes += seg->dump_bytes;
+			plan->data_bytes += data_bytes(seg);
+		}
+	}
+}
+
+struct snap_error *plan_create(const struct snapshot *snap, struct memsource *source,
+			       uint32_t filter, uint32_t flags, struct plan **ret)
+{
+	_cleanup_(plan_destroyp) struct plan *plan = calloc(1, sizeof(*plan));
+	if (!plan)
+		return snap_error_oom();
+	plan->n = snap->n_mappings;
+	plan->segments = calloc(plan->n, sizeof(*plan->segments));
+	if (!plan->segments)
+		return snap_error_oom();
+	if (flags & PLAN_ALL)
+		filter = FILTER_MASK;
+	for (size_t i = 0; i < plan->n; i++) {
+		struct plan_segment *seg = &plan->segments[i];
+		seg->map = &snap->mappings[i];
+		seg->class = classify(source, seg->map, filter, flags);
+	}
+	if (flags & PLAN_WITH_BINARIES)
+		add_binaries(plan);
+	add_up(plan);
+	*ret = TAKE_PTR(plan);
+	return NULL;
+}
+
+void plan_destroy(struct plan *plan)
+{
+	if (!plan)
+		return;
+	free(plan->segments);
+	free(plan);
+}

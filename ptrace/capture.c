@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "capture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/str.h"
+#include "deadman.h"
+#include "denial.h"
+#include "freeze.h"
+#include "livemem.h"
+#include "process.h"
+#include "procfs.h"
+
+enum {
+	// How often the tracer looks for progress and sets the dead-man timer anew.
+	WATCH_NS = 100 * 1000 * 1000,
+	// The dead-man timer leaves the tracer this much time to keep a pause budget by itself.
+	BUDGET_SLACK_NS = 50 * 1000 * 1000,
+};
+
+enum phase { PHASE_IDLE, PHASE_TAKING, PHASE_HELD, PHASE_RELEASED };
+
+struct capture {
+	const struct pidref *ref;
+	struct capture_options options;
+	int procfd, piddir; ///< /proc/PID, and /proc/TID of a thread with memory
+	struct strbuf scratch;
+	struct freeze *freeze;
+	struct livemem *mem;
+	struct snapshot *snap; ///< borrowed, while the tracer fills it
+	pthread_t tracer;
+	bool tracer_started;
+
+	pthread_mutex_t lock; ///< protects what follows
+	pthread_cond_t changed;
+	enum phase phase;
+	bool release_asked;
+	struct snap_error *error; ///< why taking failed, or the budget that ran out
+	uint64_t ended_ns;
+
+	atomic_uint_fast64_t heartbeat;
+};
+
+struct snap_error *capture_create(const struct pidref *ref, const struct capture_options *options,
+				  struct capture **ret)
+{
+	_cleanup_(capture_destroyp) struct capture *c = calloc(1, sizeof(*c));
+	if (!c)
+		return snap_error_oom();
+	c->ref = ref;
+	c->options = *options;
+	c->piddir = -EBADF;
+	(void)pthread_mutex_init(&c->lock, NULL); // cannot fail with these attributes
+	pthread_condattr_t attr;
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&c->changed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	c->procfd = pidref_open_proc(ref);
+	if (c->procfd == -ESRCH)
+		return snap_error_new(SNAP_NO_PROCESS, "there is no process %d", ref->pid);
+	if (c->procfd < 0)
+		return snap_error_errno(SNAP_FAILED, -c->procfd, "cannot open /proc/%d", ref->pid);
+	*ret = TAKE_PTR(c);
+	return NULL;
+}
+
+static void tracer_join(struct capture *c)
+{
+	if (!c->tracer_started)
+		return;
+	(void)pthread_mutex_lock(&c->lock);
+	c->release_asked = true;
+	(void)pthread_cond_broadcast(&c->changed);
+	(void)pthread_mutex_unlock(&c->lock);
+	(void)pthread_join(c->tracer, NULL);
+	c->tracer_started = false;
+}
+
+void capture_destroy(struct capture *c)
+{
+	if (!c)
+		return;
+	tracer_join(c);
+	freeze_destroy(c->freeze);
+	livemem_destroy(c->mem);
+	snap_closep(&c->procfd);
+	snap_closep(&c->piddir);
+	strbuf_deinit(&c->scratch);
+	snap_error_destroy(c->error);
+	(void)pthread_cond_destroy(&c->changed);
+	(void)pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+/// (Re)opens the memory and /proc of @tid, a thread of the process that cannot end now.
+static struct snap_error *open_memory(struct capture *c, pid_t tid)
+{
+	char path[32];
+	(void)snprintf(path, sizeof(path), "/proc/%d", tid);
+	snap_closep(&c->piddir);
+	c->piddir = tid == c->ref->pid ? fcntl(c->procfd, F_DUPFD_CLOEXEC, 3) :
+					 open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->piddir < 0)
+		return denial_from_errno(c->ref->pid, c->procfd, errno, "look at");
+	livemem_destroy(c->mem);
+	c->mem = NULL;
+	return livemem_create(tid, c->piddir, &c->mem);
+}
+
+/// Some thread that has memory, for looking at a process that runs: its leader may have ended.
+static pid_t living_thread(const struct capture *c)
+{
+	struct procfs_stat st;
+	if (procfs_read_stat(c->procfd, "stat", &st) < 0 || st.state != 'Z')
+		return c->ref->pid;
+	int fd = openat(c->procfd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	pid_t found = c->ref->pid;
+	for (struct dirent *d; dir && (d = readdir(dir));) {
+		char path[300];
+		(void)snprintf(path, sizeof(path), "task/%s/stat", d->d_name);
+		if (procfs_read_stat(c->procfd, path, &st) == 0 && st.state != 'Z')
+			found = st.pid;
+	}
+	if (dir)
+		(void)closedir(dir);
+	return found;
+}
+
+struct snap_error *capture_inspect(struct capture *c, struct snapshot *snap,
+				   struct memsource **ret_source)
+{
+	struct procfs_status st;
+	int r = procfs_read_status(c->procfd, "status", &st);
+	if (r < 0)
+		return denial_from_errno(c->ref->pid, c->procfd, -r, "look at");
+	if (st.tracer_pid)
+		return denial_from_errno(c->ref->pid, c->procfd, EPERM, "attach to");
+	struct snap_error *err = open_memory(c, living_thread(c));
+	if (!err)
+		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, snap);
+	if (err)
+		return err;
+	*ret_source = livemem_source(c->mem);
+	return NULL;
+}
+
+static struct snap_error *take(struct capture *c)
+{
+	struct snap_error *err = freeze_stop(c->freeze);
+	if (err)
+		return err;
+	c->snap->realtime_ns = snap_clock_ns(CLOCK_REALTIME);
+	c->snap->monotonic_ns = snap_now_ns();
+	err = freeze_collect(c->freeze, c->snap);
+	// What /proc says now is that it is being traced; what it was doing is what counts.
+	for (size_t i = 0; !err && i < c->snap->n_threads; i++)
+		if (c->snap->threads[i].tid == c->ref->pid)
+			c->snap->process.state = c->snap->threads[i].state;
+	if (!err)
+		err = open_memory(c, freeze_memory_tid(c->freeze));
+	if (!err)
+		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
+	return err;
+}
+
+/// The time until the worker counts as dead, from now.
+static uint64_t deadman_ns(const struct capture *c)
+{
+	uint64_t ns = c->options.stall_ns;
+	uint64_t started = c->freeze ? freeze_started_ns(c->freeze) : 0;
+	if (c->options.max_pause_ns && started) {
+		uint64_t end = started + c->options.max_pause_ns + BUDGET_SLACK_NS;
+		uint64_t now = snap_now_ns();
+		ns = MIN(ns, end > now ? end - now : 1);
+	}
+	return ns;
+}
+
+/// Holds the process until the release is asked for or the budget is spent. Called locked.
+static void hold(struct capture *c)
+{
+	uint64_t seen = c->heartbeat;
+	uint64_t end = c->options.max_pause_ns ?
+			       freeze_started_ns(c->freeze) + c->options.max_pause_ns :
+			       UINT64_MAX;
+	while (!c->release_asked) {
+		uint64_t now = snap_now_ns();
+		if (now >= end) {
+			char buf[16];
+			c->error = snap_error_new(
+				SNAP_PAUSE_EXCEEDED,
+				"copying process %d took longer than a pause of %s allows; it was "
+				"let go and runs on unharmed",
+				c->ref->pid, snap_format_ns(c->options.max_pause_ns, buf));
+			return;
+		}
+		if (c->heartbeat != seen) {
+			seen = c->heartbeat;
+			deadman_arm(deadman_ns(c));
+		}
+		struct timespec until = snap_timespec(MIN(now + WATCH_NS, end));
+		(void)pthread_cond_timedwait(&c->changed, &c->lock, &until);
+	}
+}
+
+static void *tracer_main(void *userdata)
+{
+	struct capture *c = userdata;
+	deadman_arm(deadman_ns(c));
+	struct snap_error *err = freeze_seize(c->freeze);
+	if (!err) {
+		deadman_arm(deadman_ns(c));
+		err = take(c);
+	}
+	(void)pthread_mutex_lock(&c->lock);
+	c->error = err;
+	c->phase = err ? PHASE_RELEASED : PHASE_HELD;
+	(void)pthread_cond_broadcast(&c->changed);
+	if (!err)
+		hold(c);
+	if (c->mem)
+		livemem_release(c->mem); // before anything can change the memory
+	(void)pthread_mutex_unlock(&c->lock);
+
+	freeze_release(c->freeze);
+	deadman_disarm();
+
+	(void)pthread_mutex_lock(&c->lock);
+	c->ended_ns = snap_now_ns();
+	c->phase = PHASE_RELEASED;
+	(void)pthread_cond_broadcast(&c->changed);
+	(void)pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
+				struct memsource **ret_source)
+{
+	struct snap_error *err = deadman_create();
+	if (!err)
+		err = freeze_create(c->ref, c->procfd, c->options.max_pause_ns, &c->freeze);
+	if (err)
+		return err;
+	snap->mode = strdup("copy");
+	if (!snap->mode)
+		return snap_error_oom();
+	c->snap = snap;
+	c->phase = PHASE_TAKING;
+	// Our own pages must not have to come from swap while the process waits. Limits may forbid
+	// it, which is no reason not to dump.
+	(void)mlockall(MCL_CURRENT | MCL_ONFAULT);
+	int r = pthread_create(&c->tracer, NULL, tracer_main, c);
+	if (r)
+		return snap_error_errno(SNAP_FAILED, r, "cannot start a thread");
+	c->tracer_started = true;
+
+	(void)pthread_mutex_lock(&c->lock);
+	while (c->phase == PHASE_TAKING)
+		(void)pthread_cond_wait(&c->changed, &c->lock);
+	bool held = c->phase == PHASE_HELD;
+	(void)pthread_mutex_unlock(&c->lock);
+	if (!held) {
+		tracer_join(c);
+		return TAKE_PTR(c->error);
+	}
+	*ret_source = livemem_source(c->mem);
+	return NULL;
+}
+
+void capture_progress(struct capture *c)
+{
+	c->heartbeat++;
+}
+
+struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)
+{
+	tracer_join(c);
+	(void)munlockall();
+	*ret_pause_ns = c->ended_ns - freeze_started_ns(c->freeze);
+	return TAKE_PTR(c->error);
+}

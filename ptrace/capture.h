@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/memsource.h"
+#include "common/pidref.h"
+#include "common/snapshot.h"
+
+/**
+ * DOC: From a live process to a snapshot and its memory
+ *
+ * capture_take() gives a snapshot and a memsource; capture_release() says that nobody needs the
+ * memory any more. How long the process stands still between the two is the business of the pause
+ * strategy behind this interface, and of nobody else. There is one so far, "copy": the process
+ * stays stopped from take to release, while its memory is read.
+ *
+ * A capture has a thread of its own, the tracer, which stops the process, watches over the time and
+ * lets it go; it ends with the release, and with it every tie to the process. Call everything here
+ * from one other thread of the worker, except where said.
+ */
+
+struct capture;
+
+struct capture_options {
+	uint64_t max_pause_ns; ///< 0: as long as it takes
+	/// The worker is killed when it makes no progress for so long while the process is stopped.
+	uint64_t stall_ns;
+};
+
+/// Prepares to capture @ref, which is borrowed and must outlive the capture. Does not touch it.
+struct snap_error *capture_create(const struct pidref *ref, const struct capture_options *options,
+				  struct capture **ret) _must_check_;
+/// Releases the process if need be, and frees everything.
+void capture_destroy(struct capture *capture);
+DEFINE_CLEANUP(struct capture *, capture_destroy);
+
+/**
+ * Looks at the process without stopping it: identity and mappings, no threads.
+ *
+ * @ret_source (borrowed from @capture) reads it while it runs. For estimates.
+ */
+struct snap_error *capture_inspect(struct capture *capture, struct snapshot *snap,
+				   struct memsource **ret_source) _must_check_;
+
+/**
+ * Takes the snapshot.
+ *
+ * @snap is filled in; @ret_source is borrowed from @capture and may be read until the release. On
+ * error the process runs.
+ */
+struct snap_error *capture_take(struct capture *capture, struct snapshot *snap,
+				struct memsource **ret_source) _must_check_;
+
+/// Tells that work goes on, so that the worker is not taken for stuck. Any thread may call it.
+void capture_progress(struct capture *capture);
+
+/**
+ * Lets the process run, if it does not already.
+ *
+ * @ret_pause_ns is how long it was stopped. An error says that the pause budget ran out before:
+ * the process was let go then, and what was read afterwards was refused by the memsource.
+ */
+struct snap_error *capture_release(struct capture *capture, uint64_t *ret_pause_ns) _must_check_;

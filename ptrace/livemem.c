@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "livemem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "common/compat.h"
+#include "common/fd.h"
+#include "denial.h"
+
+enum {
+	PAGE = 4096,
+	// Entries of the pagemap fallback read at once: 2 MiB of address space.
+	PAGEMAP_BATCH = 512,
+	// Regions asked of PAGEMAP_SCAN at once.
+	SCAN_BATCH = 256,
+};
+
+// Bits of a /proc/PID/pagemap entry, Documentation/admin-guide/mm/pagemap.rst.
+#define PM_PRESENT (1ULL << 63)
+#define PM_SWAP (1ULL << 62)
+#define PM_GUARD (1ULL << 58) // Linux 6.14
+
+struct livemem {
+	struct memsource source;
+	pid_t tid;
+	int piddir; ///< borrowed
+	int memfd, pagemapfd;
+	bool map_files; ///< /proc/PID/map_files can be used
+	atomic_bool no_scan, no_guard, no_readv; ///< found out that the kernel lacks it
+	atomic_bool released;
+};
+
+static bool masked(const char *feature)
+{
+	const char *mask = getenv("PROCSNAP_MASK");
+	size_t len = strlen(feature);
+	for (const char *p = mask; p && *p; p += *p == ',') {
+		size_t n = strcspn(p, ",");
+		if (n == len && !strncmp(p, feature, len))
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+static int open_backing(const struct livemem *mem, const struct snap_mapping *map)
+{
+	char path[64];
+	if (!mem->map_files)
+		return -EPERM;
+	(void)snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
+	// Never a device: opening one can do anything. Regular files are found by looking first.
+	struct stat st;
+	if (fstatat(mem->piddir, path, &st, 0) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOTSUP;
+	// Without changing its access time, where we may: only the owner and CAP_FOWNER can ask that.
+	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int fd = openat(mem->piddir, path, flags | O_NOATIME);
+	if (fd < 0 && errno == EPERM)
+		fd = openat(mem->piddir, path, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/// Appends to the list in @ret, merging with the last one; false when it is full.
+static bool add_range(struct mem_range *ret, size_t max, size_t *n, uint64_t start, uint64_t end,
+		      enum mem_kind kind)
+{
+	if (start >= end)
+		return true;
+	if (*n && ret[*n - 1].kind == kind) {
+		ret[*n - 1].end = end;
+		return true;
+	}
+	if (*n == max)
+		return false;
+	ret[(*n)++] = (struct mem_range){ .start = start, .end = end, .kind = kind };
+	return true;
+}
+
+/// Cuts the part of @start..@end beyond the end of the mapped file off, when there is one.
+static uint64_t eof_address(const struct snap_mapping *map, uint64_t size, uint64_t end)
+{
+	if (size <= map->offset)
+		return map->start;
+	uint64_t bytes = ALIGN_UP(size - map->offset, (uint64_t)PAGE);
+	return bytes < end - map->start ? map->start + bytes : end;
+}
+
+/// Shared memory and shared files: ask the file what it holds.
+static int scan_backing(int fd, const struct snap_mapping *map, uint64_t start, uint64_t end,
+			struct mem_range *ret, size_t max)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	uint64_t eof = eof_address(map, (uint64_t)st.st_size, end);
+	size_t n = 0;
+	for (uint64_t addr = start; addr < MIN(end, eof);) {
+		off_t off = (off_t)(addr - map->start + map->offset);
+		off_t data = lseek(fd, off, SEEK_DATA);
+		if (data < 0 && errno != ENXIO)
+			return -errno;
+		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+		uint64_t data_addr = data < 0 ? UINT64_MAX :
+						(uint64_t)(data - off) + addr;
+		uint64_t stop = MIN(end, eof);
+		data_addr = MIN(ALIGN_DOWN(data_addr, (uint64_t)PAGE), stop);
+		uint64_t hole_addr = hole < 0 ? stop : (uint64_t)(hole - off) + addr;
+		hole_addr = MIN(ALIGN_UP(hole_addr, (uint64_t)PAGE), stop);
+		if (!add_range(ret, max, &n, addr, data_addr, MEM_ZERO) ||
+		    !add_range(ret, max, &n, data_addr, hole_addr, MEM_FILE))
+			return (int)n;
+		addr = MAX(hole_addr, data_addr);
+	}
+	(void)add_range(ret, max, &n, MAX(start, eof), end, MEM_PAST_EOF);
+	return (int)n;
+}
+
+/// What a page that the page tables do not have is, in this mapping.
+static enum mem_kind absent_kind(const struct snap_mapping *map)
+{
+	if (map->flags & SNAP_MAP_SPECIAL)
+		return MEM_DATA; // the kernel's own pages, mapped at the first access
+	if (map->flags & SNAP_MAP_SHARED)
+		return map->flags & SNAP_MAP_UNLINKED ? MEM_NOT_RESIDENT : MEM_FILE;
+	return map->inode && !(map->flags & SNAP_MAP_HUGETLB) ? MEM_FILE : MEM_ZERO;
+}
+
+static enum mem_kind region_kind(uint64_t categories, const struct snap_mapping *map)
+{
+	if (categories & PAGE_IS_GUARD)
+		return MEM_GUARD;
+	if (categories & PAGE_IS_PFNZERO)
+		return MEM_ZERO;
+	if (categories & (PAGE_IS_PRESENT | PAGE_IS_SWAPPED))
+		return MEM_DATA;
+	return absent_kind(map);
+}
+
+static int scan_ioctl(struct livemem *mem, uint64_t start, uint64_t end, struct page_region *vec,
+		      size_t max, uint64_t *ret_end)
+{
+	for (;;) {
+		uint64_t guard = mem->no_guard ? 0 : PAGE_IS_GUARD;
+		struct pm_scan_arg arg = {
+			.size = sizeof(arg),
+			.start = start,
+			.end = end,
+			.vec = (uintptr_t)vec,
+			.vec_len = max,
+			.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | guard,
+			.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO | guard,
+		};
+		int n = ioctl(mem->pagemapfd, PAGEMAP_SCAN, &arg);
+		if (n >= 0) {
+			*ret_end = arg.walk_end;
+			return n;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno == EINVAL && !mem->no_guard) {
+			mem->no_guard = true;
+			continue;
+		}
+		return -errno;
+	}
+}
+
+static int scan_pages(struct livemem *mem, const struct snap_mapping *map, uint64_t start,
+		      uint64_t end, struct mem_range *ret, size_t max)
+{
+	struct page_region vec[SCAN_BATCH];
+	uint64_t walk_end = start;
+	int regions = scan_ioctl(mem, start, end, vec, MIN(max, (size_t)SCAN_BATCH), &walk_end);
+	if (regions < 0)
+		return regions;
+	size_t n = 0;
+	uint64_t addr = start;
+	for (int i = 0; i < regions; i++) {
+		if (!add_range(ret, max, &n, addr, vec[i].start, absent_kind(map)) ||
+		    !add_range(ret, max, &n, vec[i].start, vec[i].end,
+			       region_kind(vec[i].categories, map)))
+			return (int)n;
+		addr = vec[i].end;
+	}
+	// A full vector ends the walk at its last region.
+	(void)add_range(ret, max, &n, addr, MAX(walk_end, addr), absent_kind(map));
+	return n ? (int)n : -EIO;
+}
+
+static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uint64_t start,
+			uint64_t end, struct mem_range *ret, size_t max)
+{
+	uint64_t entries[PAGEMAP_BATCH];
+	size_t n = 0;
+	for (uint64_t addr = start; addr < end;) {
+		size_t want = MIN((end - addr) / PAGE, (uint64_t)PAGEMAP_BATCH);
+		ssize_t got = snap_pread_full(mem->pagemapfd, entries, want * 8, addr / PAGE * 8);
+		if (got < 0)
+			return (int)got;
+		if (!got) // beyond the user address space: the vsyscall page
+			return add_range(ret, max, &n, addr, end, MEM_DATA) || n ? (int)n : -EIO;
+		for (ssize_t i = 0; i < got / 8; i++, addr += PAGE) {
+			enum mem_kind kind = entries[i] & PM_GUARD ? MEM_GUARD :
+					     entries[i] & (PM_PRESENT | PM_SWAP) ?
+								     MEM_DATA :
+								     absent_kind(map);
+			if (!add_range(ret, max, &n, addr, addr + PAGE, kind))
+				return (int)n;
+		}
+	}
+	return (int)n;
+}
+
+/// Replaces the tail of the list that lies behind the end of the mapped file.
+static int cut_at_eof(struct livemem *mem, const struct snap_mapping *map, struct mem_range *ret,
+		      int n)
+{
+	bool any = false;
+	for (int i = 0; i < n; i++)
+		any |= ret[i].kind == MEM_FILE;
+	if (!any)
+		return n;
+	_cleanup_close_ int fd = open_backing(mem, map);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return n;
+	uint64_t eof = eof_address(map, (uint64_t)st.st_size, map->end);
+	for (int i = 0; i < n; i++) {
+		if (ret[i].kind != MEM_FILE || ret[i].end <= eof)
+			continue;
+		if (ret[i].start >= eof) {
+			ret[i].kind = MEM_PAST_EOF;
+			continue;
+		}
+		ret[i].end = eof; // the rest is asked for again
+		return i + 1;
+	}
+	return n;
+}
+
+static int livemem_scan(struct memsource *src, const struct snap_mapping *map, uint64_t start,
+			uint64_t end, struct mem_range *ret, size_t max)
+{
+	struct livemem *mem = (struct livemem *)src;
+	if (map->flags & SNAP_MAP_SHARED) {
+		_cleanup_close_ int fd = open_backing(mem, map);
+		int n = fd < 0 ? fd : scan_backing(fd, map, start, end, ret, max);
+		if (n > 0)
+			return n;
+	}
+	int n = -ENOTTY;
+	if (!mem->no_scan && !(map->flags & SNAP_MAP_SPECIAL)) {
+		n = scan_pages(mem, map, start, end, ret, max);
+		if (n == -ENOTTY || n == -EINVAL)
+			mem->no_scan = true;
+	}
+	if (n < 0 && n != -ESRCH)
+		n = scan_pagemap(mem, map, start, end, ret, max);
+	return n < 0 ? n : cut_at_eof(mem, map, ret, n);
+}
+
+static ssize_t read_through_mem(const struct livemem *mem, uint64_t addr, void *buf, size_t len)
+{
+	// pread() takes a signed offset, but /proc/PID/mem allows negative ones (FMODE_UNSIGNED).
+	ssize_t n;
+	do
+		n = pread(mem->memfd, buf, len, (off_t)addr);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EIO ? -EFAULT : -errno;
+	return n ? n : -ESRCH; // no memory any more: mm_struct is gone
+}
+
+static ssize_t read_memory(struct livemem *mem, const struct snap_mapping *map, uint64_t addr,
+			   void *buf, size_t len)
+{
+	if (!mem->no_readv && map->flags & SNAP_MAP_READ) {
+		struct iovec local = { .iov_base = buf, .iov_len = len };
+		struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
+		ssize_t n = process_vm_readv(mem->tid, &local, 1, &remote, 1, 0);
+		if (n > 0)
+			return n;
+		if (n < 0 && errno == ESRCH)
+			return -ESRCH;
+		if (n < 0 && (errno == ENOSYS || errno == EPERM))
+			mem->no_readv = true; // a seccomp filter around us
+	}
+	return read_through_mem(mem, addr, buf, len);
+}
+
+static ssize_t livemem_read(struct memsource *src, const struct snap_mapping *map,
+			    enum mem_kind kind, uint64_t addr, void *buf, size_t len)
+{
+	struct livemem *mem = (struct livemem *)src;
+	ssize_t n = -EIO;
+	if (kind == MEM_FILE) {
+		_cleanup_close_ int fd = open_backing(mem, map);
+		if (fd >= 0)
+			n = snap_pread_full(fd, buf, len, addr - map->start + map->offset);
+		// The last page of a file is mapped whole, zeros behind its end.
+		if (n > 0 && n % PAGE) {
+			size_t whole = MIN(ALIGN_UP((size_t)n, (size_t)PAGE), len);
+			memset((char *)buf + n, 0, whole - (size_t)n);
+			n = (ssize_t)whole;
+		}
+	}
+	if (n <= 0)
+		n = read_memory(mem, map, addr, buf, len);
+	return mem->released ? -ECANCELED : n;
+}
+
+static const struct memsource_ops livemem_ops = { .scan = livemem_scan, .read = livemem_read };
+
+struct snap_error *livemem_create(pid_t tid, int piddir, struct livemem **ret)
+{
+	_cleanup_(livemem_destroyp) struct livemem *mem = calloc(1, sizeof(*mem));
+	if (!mem)
+		return snap_error_oom();
+	mem->source.ops = &livemem_ops;
+	mem->tid = tid;
+	mem->piddir = piddir;
+	mem->pagemapfd = -EBADF;
+	mem->no_scan = masked("pagemap_scan");
+	mem->no_readv = masked("process_vm_readv");
+	mem->memfd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
+	if (mem->memfd < 0)
+		return denial_from_errno(tid, piddir, errno, "read the memory of");
+	mem->pagemapfd = openat(piddir, "pagemap", O_RDONLY | O_CLOEXEC);
+	if (mem->pagemapfd < 0)
+		return denial_from_errno(tid, piddir, errno, "read the page map of");
+	// Following a link below map_files needs CAP_CHECKPOINT_RESTORE (Linux 5.9) in the initial
+	// user namespace; listing the folder does not. Whether the first open works is the answer.
+	mem->map_files = !masked("map_files");
+	*ret = TAKE_PTR(mem);
+	return NULL;
+}
+
+void livemem_destroy(struct livemem *mem)
+{
+	if (!mem)
+		return;
+	snap_closep(&mem->memfd);
+	snap_closep(&mem->pagemapfd);
+	free(mem);
+}
+
+struct memsource *livemem_source(struct livemem *mem)
+{
+	return &mem->source;
+}
+
+void livemem_release(struct livemem *mem)
+{
+	mem->released = true;
+}
