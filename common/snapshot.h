@@ -29,6 +29,7 @@ enum { SNAP_REGSETS_MAX = 8 };
 struct snap_regset {
 	uint32_t type; ///< NT_PRSTATUS, NT_FPREGSET, NT_X86_XSTATE, ...
 	uint32_t size; ///< bytes
+	uint32_t stored; ///< of them in data; the rest are zeros (unused AMX tiles are 8 KiB)
 	const void *data; ///< inside the block that the first regset of the thread points to
 };
 

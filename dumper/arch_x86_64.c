@@ -86,6 +86,7 @@ static const char flags_type[] =
 
 static const char vec128_types[] =
 	"<vector id=\"v8bf16\" type=\"bfloat16\" count=\"8\"/>"
+	"<vector id=\"v8h\" type=\"ieee_half\" count=\"8\"/>"
 	"<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>"
 	"<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>"
 	"<vector id=\"v16i8\" type=\"int8\" count=\"16\"/>"
@@ -93,6 +94,7 @@ static const char vec128_types[] =
 	"<vector id=\"v4i32\" type=\"int32\" count=\"4\"/>"
 	"<vector id=\"v2i64\" type=\"int64\" count=\"2\"/>"
 	"<union id=\"vec128\"><field name=\"v8_bfloat16\" type=\"v8bf16\"/>"
+	"<field name=\"v8_half\" type=\"v8h\"/>"
 	"<field name=\"v4_float\" type=\"v4f\"/><field name=\"v2_double\" type=\"v2d\"/>"
 	"<field name=\"v16_int8\" type=\"v16i8\"/><field name=\"v8_int16\" type=\"v8i16\"/>"
 	"<field name=\"v4_int32\" type=\"v4i32\"/><field name=\"v2_int64\" type=\"v2i64\"/>"
@@ -135,8 +137,8 @@ static int add_features64(uint64_t xfeatures, struct strbuf *buf)
 	static const struct reg_row sse[] = { { "xmm%u", 0, 16, 128, "vec128", NULL },
 					      { "mxcsr", 0, 1, 32, "i386_mxcsr", "vector" } };
 	static const struct reg_row linux_regs[] = { { "orig_rax", 0, 1, 64, "int", "system" } };
-	static const struct reg_row segments[] = { { "fs_base", 0, 1, 64, "long", NULL },
-						   { "gs_base", 0, 1, 64, "long", NULL } };
+	static const struct reg_row segments[] = { { "fs_base", 0, 1, 64, "int", NULL },
+						   { "gs_base", 0, 1, 64, "int", NULL } };
 	static const struct reg_row avx[] = { { "ymm%uh", 0, 16, 128, "uint128", NULL } };
 	static const struct reg_row avx512[] = {
 		{ "xmm%u", 16, 16, 128, "vec128", NULL },

@@ -7,27 +7,68 @@
 
 #include "arch.h"
 #include "common/compat.h"
+#include "common/fd.h"
+#include "common/strbuf.h"
 #include "elfcore.h"
 
 enum { PAGE = 4096 };
 
-int notes_add(struct strbuf *buf, const char *owner, uint32_t type, const void *desc, size_t len)
+void note_writer_init(struct note_writer *writer, int fd, uint64_t offset)
+{
+	writer->fd = fd;
+	writer->offset = offset;
+	writer->error = 0;
+	writer->used = 0;
+}
+
+int note_writer_flush(struct note_writer *w)
+{
+	if (w->fd >= 0 && w->used && !w->error)
+		w->error = snap_pwrite_all(w->fd, w->buf, w->used, w->offset - w->used);
+	w->used = 0;
+	return w->error;
+}
+
+static void put(struct note_writer *w, const void *data, size_t len)
+{
+	const char *p = data;
+	while (len) {
+		if (w->used == sizeof(w->buf))
+			(void)note_writer_flush(w); // kept in w->error
+		size_t n = MIN(len, sizeof(w->buf) - w->used);
+		memcpy(w->buf + w->used, p, n);
+		w->used += n;
+		w->offset += n;
+		p += n;
+		len -= n;
+	}
+}
+
+static void put_zeros(struct note_writer *w, size_t len)
+{
+	static const char zeros[256];
+	for (; len > sizeof(zeros); len -= sizeof(zeros))
+		put(w, zeros, sizeof(zeros));
+	put(w, zeros, len);
+}
+
+void note_write(struct note_writer *w, const char *owner, uint32_t type, const void *desc,
+		size_t stored, size_t size)
 {
 	Elf64_Nhdr head = { // the same in 32-bit files
 		.n_namesz = (uint32_t)strlen(owner) + 1,
-		.n_descsz = (uint32_t)len,
+		.n_descsz = (uint32_t)size,
 		.n_type = type,
 	};
-	if (len > UINT32_MAX)
-		return -ENOMEM;
-	int r = strbuf_add(buf, &head, sizeof(head));
-	if (r >= 0)
-		r = strbuf_add(buf, owner, head.n_namesz);
-	if (r >= 0)
-		r = strbuf_align(buf, 4);
-	if (r >= 0)
-		r = strbuf_add(buf, desc, len);
-	return r < 0 ? r : strbuf_align(buf, 4);
+	if (size > UINT32_MAX) {
+		w->error = w->error ? w->error : -EFBIG;
+		return;
+	}
+	put(w, &head, sizeof(head));
+	put(w, owner, head.n_namesz);
+	put_zeros(w, ALIGN_UP(head.n_namesz, 4U) - head.n_namesz);
+	put(w, desc, stored);
+	put_zeros(w, ALIGN_UP(size, (size_t)4) - stored);
 }
 
 static bool is64(const struct snapshot *snap)
@@ -55,29 +96,31 @@ static bool is64(const struct snapshot *snap)
 		SET_TIME((head)->cstime, (snap)->process.cstime_usec);               \
 	} while (0)
 
-static int add_prstatus(const struct snapshot *snap, const struct snap_thread *thread,
-			struct strbuf *buf)
+static void add_prstatus(const struct snapshot *snap, const struct snap_thread *thread,
+			 struct note_writer *w)
 {
-	_cleanup_strbuf_ struct strbuf desc = { 0 };
+	// The head, the largest general registers of an architecture, pr_fpvalid, padding.
+	char desc[sizeof(struct prstatus64_head) + 512];
 	const struct snap_regset *regs = &thread->regsets[0];
-	int r;
+	size_t len;
 	if (is64(snap)) {
 		struct prstatus64_head head = { 0 };
 		FILL_PRSTATUS(&head, snap, thread);
-		r = strbuf_add(&desc, &head, sizeof(head));
+		len = sizeof(head);
+		memcpy(desc, &head, len);
 	} else {
 		struct prstatus32_head head = { 0 };
 		FILL_PRSTATUS(&head, snap, thread);
-		r = strbuf_add(&desc, &head, sizeof(head));
+		len = sizeof(head);
+		memcpy(desc, &head, len);
 	}
+	size_t size = MIN(regs->size, sizeof(desc) - len - 8);
 	int32_t fpvalid = thread->n_regsets > 1;
-	if (r >= 0)
-		r = strbuf_add(&desc, regs->data, regs->size);
-	if (r >= 0)
-		r = strbuf_add(&desc, &fpvalid, sizeof(fpvalid));
-	if (r >= 0)
-		r = strbuf_align(&desc, is64(snap) ? 8 : 4);
-	return r < 0 ? r : notes_add(buf, "CORE", NT_PRSTATUS, desc.data, desc.len);
+	memcpy(desc + len, regs->data, MIN((size_t)regs->stored, size));
+	len += size;
+	memcpy(desc + len, &fpvalid, sizeof(fpvalid));
+	len += sizeof(fpvalid);
+	note_write(w, "CORE", NT_PRSTATUS, desc, len, ALIGN_UP(len, is64(snap) ? 8UL : 4UL));
 }
 
 #define FILL_PRPSINFO(info, proc)                                                             \
@@ -100,110 +143,108 @@ static int add_prstatus(const struct snapshot *snap, const struct snap_thread *t
 		(info)->psargs[sizeof((info)->psargs) - 1] = '\0';                            \
 	} while (0)
 
-static int add_prpsinfo(const struct snapshot *snap, struct strbuf *buf)
+static void add_prpsinfo(const struct snapshot *snap, struct note_writer *w)
 {
 	if (is64(snap)) {
 		struct prpsinfo64 info = { 0 };
 		FILL_PRPSINFO(&info, &snap->process);
-		return notes_add(buf, "CORE", NT_PRPSINFO, &info, sizeof(info));
+		note_write(w, "CORE", NT_PRPSINFO, &info, sizeof(info), sizeof(info));
+		return;
 	}
 	struct prpsinfo32 info = { 0 };
 	FILL_PRPSINFO(&info, &snap->process);
-	return notes_add(buf, "CORE", NT_PRPSINFO, &info, sizeof(info));
+	note_write(w, "CORE", NT_PRPSINFO, &info, sizeof(info), sizeof(info));
 }
 
 /// A live process was hit by no signal, and the note says so: signal number 0.
-static int add_siginfo(struct strbuf *buf)
+static void add_siginfo(struct note_writer *w)
 {
-	static const char none[SIGINFO_SIZE];
-	return notes_add(buf, "CORE", NT_SIGINFO, none, sizeof(none));
+	note_write(w, "CORE", NT_SIGINFO, NULL, 0, SIGINFO_SIZE);
 }
 
-static int add_word(const struct snapshot *snap, struct strbuf *buf, uint64_t word)
+static void put_word(const struct snapshot *snap, struct note_writer *w, uint64_t word)
 {
-	uint32_t narrow = (uint32_t)word;
-	return is64(snap) ? strbuf_add(buf, &word, sizeof(word)) :
-			    strbuf_add(buf, &narrow, sizeof(narrow));
+	put(w, &word, is64(snap) ? 8 : 4); // little-endian: the low half first
+}
+
+/// The mappings that NT_FILE lists.
+static bool is_listed(const struct snapshot *snap, const struct snap_mapping *map)
+{
+	return map->inode && *snap_mapping_name(snap, map);
 }
 
 /// NT_FILE, fs/binfmt_elf.c fill_files_note(): offsets count pages.
-static int add_files(const struct snapshot *snap, struct strbuf *buf)
+static void add_files(const struct snapshot *snap, struct note_writer *w)
 {
-	_cleanup_strbuf_ struct strbuf desc = { 0 }, names = { 0 };
-	uint64_t count = 0;
-	int r = add_word(snap, &desc, 0);
-	if (r >= 0)
-		r = add_word(snap, &desc, PAGE);
-	for (size_t i = 0; r >= 0 && i < snap->n_mappings; i++) {
-		const struct snap_mapping *map = &snap->mappings[i];
-		const char *name = snap_mapping_name(snap, map);
-		if (!map->inode || !*name)
+	size_t word = is64(snap) ? 8 : 4, count = 0, names = 0;
+	for (size_t i = 0; i < snap->n_mappings; i++) {
+		if (!is_listed(snap, &snap->mappings[i]))
 			continue;
 		count++;
-		r = add_word(snap, &desc, map->start);
-		if (r >= 0)
-			r = add_word(snap, &desc, map->end);
-		if (r >= 0)
-			r = add_word(snap, &desc, map->offset / PAGE);
-		if (r >= 0)
-			r = strbuf_add(&names, name, strlen(name) + 1);
+		names += strlen(snap_mapping_name(snap, &snap->mappings[i])) + 1;
 	}
-	if (r < 0 || !count)
-		return r;
-	memcpy(desc.data, &count, is64(snap) ? 8 : 4);
-	r = strbuf_add(&desc, names.data, names.len);
-	return r < 0 ? r : notes_add(buf, "CORE", NT_FILE, desc.data, desc.len);
+	if (!count)
+		return;
+	size_t size = (2 + 3 * count) * word + names;
+	Elf64_Nhdr head = { .n_namesz = 5, .n_descsz = (uint32_t)size, .n_type = NT_FILE };
+	put(w, &head, sizeof(head));
+	put(w, "CORE\0\0\0", 8);
+	put_word(snap, w, count);
+	put_word(snap, w, PAGE);
+	for (size_t i = 0; i < snap->n_mappings; i++) {
+		const struct snap_mapping *map = &snap->mappings[i];
+		if (!is_listed(snap, map))
+			continue;
+		put_word(snap, w, map->start);
+		put_word(snap, w, map->end);
+		put_word(snap, w, map->offset / PAGE);
+	}
+	for (size_t i = 0; i < snap->n_mappings; i++) {
+		const char *name = snap_mapping_name(snap, &snap->mappings[i]);
+		if (is_listed(snap, &snap->mappings[i]))
+			put(w, name, strlen(name) + 1);
+	}
+	put_zeros(w, ALIGN_UP(size, (size_t)4) - size);
 }
 
-static int add_machine(const struct snapshot *snap, struct strbuf *buf)
+static void add_machine(const struct snapshot *snap, struct note_writer *w)
 {
 	_cleanup_strbuf_ struct strbuf desc = { 0 };
 	int r = arch_xsave_layout(&snap->process.machine, &desc);
 	if (r >= 0 && desc.len)
-		r = notes_add(buf, "LINUX", NT_X86_XSAVE_LAYOUT, desc.data, desc.len);
+		note_write(w, "LINUX", NT_X86_XSAVE_LAYOUT, desc.data, desc.len, desc.len);
 	desc.len = 0;
 	if (r >= 0)
 		r = arch_target_description(&snap->process.machine, &desc);
 	if (r >= 0 && desc.len)
-		r = notes_add(buf, "GDB", NT_GDB_TDESC, desc.data, desc.len + 1);
-	return r;
+		note_write(w, "GDB", NT_GDB_TDESC, desc.data, desc.len, desc.len + 1);
+	if (r < 0 && !w->error)
+		w->error = r;
 }
 
-static int add_regsets(const struct snap_thread *thread, struct strbuf *buf)
+static void add_regsets(const struct snap_thread *thread, struct note_writer *w)
 {
-	int r = 0;
-	for (unsigned int i = 1; r >= 0 && i < thread->n_regsets; i++) {
+	for (unsigned int i = 1; i < thread->n_regsets; i++) {
 		const struct snap_regset *set = &thread->regsets[i];
-		r = notes_add(buf, set->type == NT_FPREGSET ? "CORE" : "LINUX", set->type,
-			      set->data, set->size);
+		note_write(w, set->type == NT_FPREGSET ? "CORE" : "LINUX", set->type, set->data,
+			   set->stored, set->size);
 	}
-	return r;
 }
 
-static int build(const struct snapshot *snap, struct strbuf *buf)
+void notes_write(const struct snapshot *snap, struct note_writer *w)
 {
-	int r = 0;
-	for (size_t i = 0; r >= 0 && i < snap->n_threads; i++) {
+	for (size_t i = 0; i < snap->n_threads; i++) {
 		const struct snap_thread *thread = &snap->threads[i];
-		r = add_prstatus(snap, thread, buf);
-		if (r >= 0 && i == 0)
-			r = add_prpsinfo(snap, buf);
-		if (r >= 0)
-			r = add_siginfo(buf);
-		if (r >= 0 && i == 0)
-			r = notes_add(buf, "CORE", NT_AUXV, snap->process.auxv,
-				      snap->process.auxv_size);
-		if (r >= 0 && i == 0)
-			r = add_files(snap, buf);
-		if (r >= 0 && i == 0)
-			r = add_machine(snap, buf);
-		if (r >= 0)
-			r = add_regsets(thread, buf);
+		add_prstatus(snap, thread, w);
+		if (i == 0)
+			add_prpsinfo(snap, w);
+		add_siginfo(w);
+		if (i == 0) {
+			note_write(w, "CORE", NT_AUXV, snap->process.auxv, snap->process.auxv_size,
+				   snap->process.auxv_size);
+			add_files(snap, w);
+			add_machine(snap, w);
+		}
+		add_regsets(thread, w);
 	}
-	return r;
-}
-
-struct snap_error *notes_build(const struct snapshot *snap, struct strbuf *buf)
-{
-	return build(snap, buf) < 0 ? snap_error_oom() : NULL;
 }

@@ -82,13 +82,27 @@ static bool regset_wanted(uint32_t type, bool compat)
 	return true;
 }
 
+/// The length of @data without the words of zeros at its end.
+static uint32_t without_zeros(const char *data, size_t len)
+{
+	uint64_t word = 0;
+	while (len >= sizeof(word)) {
+		memcpy(&word, data + len - sizeof(word), sizeof(word));
+		if (word)
+			break;
+		len -= sizeof(word);
+	}
+	return (uint32_t)len;
+}
+
 int arch_collect_regsets(pid_t tid, const struct arch_regs *regs, struct snap_thread *thread)
 {
 	// The tracer thread is the only caller, so one buffer will do.
 	static _Alignas(64) char buf[sizeof(regs->words) + 2 * FXSAVE_SIZE + XSTATE_MAX + 256];
-	size_t used = regs->size, offsets[SNAP_REGSETS_MAX] = { 0 };
+	const uint32_t head = (uint32_t)regs->size;
+	size_t used = head, offsets[SNAP_REGSETS_MAX] = { 0 };
 	struct snap_regset sets[SNAP_REGSETS_MAX] = {
-		{ .type = NT_PRSTATUS, .size = (uint32_t)regs->size },
+		{ .type = NT_PRSTATUS, .size = head, .stored = head },
 	};
 	unsigned int n = 1;
 
@@ -103,9 +117,11 @@ int arch_collect_regsets(pid_t tid, const struct arch_regs *regs, struct snap_th
 		// Others: this CPU or this thread has no such set (shadow stack off: ENODEV).
 		if (r < 0 || !size)
 			continue;
-		sets[n] = (struct snap_regset){ .type = regset_types[i], .size = (uint32_t)size };
-		offsets[n++] = used;
-		used += size;
+		sets[n] = (struct snap_regset){ .type = regset_types[i],
+						.size = (uint32_t)size,
+						.stored = without_zeros(buf + used, size) };
+		offsets[n] = used;
+		used += sets[n++].stored;
 	}
 
 	char *block = malloc(used);
@@ -173,22 +189,24 @@ int arch_widen_regset(struct snap_thread *thread)
 	struct snap_thread out = *thread;
 	size_t total = sizeof(wide);
 	for (unsigned int i = 1; i < thread->n_regsets; i++)
-		total += thread->regsets[i].size;
+		total += thread->regsets[i].stored;
 	char *block = malloc(total);
 	if (!block)
 		return -ENOMEM;
 	memcpy(block, &wide, sizeof(wide));
 	size_t pos = sizeof(wide);
-	out.regsets[0] = (struct snap_regset){ NT_PRSTATUS, sizeof(wide), block };
+	out.regsets[0] = (struct snap_regset){
+		.type = NT_PRSTATUS, .size = sizeof(wide), .stored = sizeof(wide), .data = block
+	};
 	out.n_regsets = 1;
 	for (unsigned int i = 1; i < thread->n_regsets; i++) {
 		struct snap_regset from = thread->regsets[i];
 		if (from.type == NT_386_TLS || from.type == NT_PRXFPREG ||
 		    (from.type == NT_FPREGSET && from.size != FXSAVE_SIZE))
 			continue; // these have another form, or none, in a 64-bit core
-		memcpy(block + pos, from.data, from.size);
+		memcpy(block + pos, from.data, from.stored);
 		from.data = block + pos;
-		pos += from.size;
+		pos += from.stored;
 		out.regsets[out.n_regsets++] = from;
 	}
 	free((void *)set->data);
@@ -315,7 +333,7 @@ struct snap_machine arch_machine(bool compat, const struct snap_thread *thread)
 	};
 	for (unsigned int i = 0; i < thread->n_regsets; i++) {
 		const struct snap_regset *set = &thread->regsets[i];
-		if (set->type == NT_X86_XSTATE && set->size >= XSTATE_XCR0_OFFSET + 8)
+		if (set->type == NT_X86_XSTATE && set->stored >= XSTATE_XCR0_OFFSET + 8)
 			memcpy(&machine.xfeatures, (const char *)set->data + XSTATE_XCR0_OFFSET, 8);
 	}
 	return machine;

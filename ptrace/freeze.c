@@ -536,7 +536,10 @@ static void collect_stuck(const struct freeze *f, const struct tracee *t, bool c
 	thread->flags |= SNAP_THREAD_PARTIAL;
 	thread->n_regsets = 1;
 	thread->regsets[0] = (struct snap_regset){
-		.type = NT_PRSTATUS, .size = (uint32_t)regs.size, .data = data
+		.type = NT_PRSTATUS,
+		.size = (uint32_t)regs.size,
+		.stored = (uint32_t)regs.size,
+		.data = data
 	};
 }
 
