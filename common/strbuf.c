@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <unistd.h>
 
 int strbuf_reserve(struct strbuf *buf, size_t extra)
 {
@@ -56,30 +55,6 @@ int strbuf_align(struct strbuf *buf, size_t align)
 	static const char zeros[64];
 	size_t pad = ALIGN_UP(buf->len, align) - buf->len;
 	return strbuf_add(buf, zeros, MIN(pad, sizeof(zeros)));
-}
-
-int strbuf_read_fd(struct strbuf *buf, int fd, size_t max)
-{
-	buf->len = 0;
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return -errno;
-	for (;;) {
-		int r = strbuf_reserve(buf, 32768);
-		if (r < 0)
-			return r;
-		ssize_t n = read(fd, buf->data + buf->len, buf->size - buf->len - 1);
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		buf->len += (size_t)n;
-		buf->data[buf->len] = '\0';
-		if (!n)
-			return 0;
-		if (buf->len > max)
-			return -EFBIG;
-	}
 }
 
 void strbuf_deinit(struct strbuf *buf)

@@ -23,7 +23,5 @@ int strbuf_add(struct strbuf *buf, const void *data, size_t len);
 int strbuf_addf(struct strbuf *buf, const char *fmt, ...) _printf_(2, 3);
 /// Adds zero bytes until len is a multiple of @align.
 int strbuf_align(struct strbuf *buf, size_t align);
-/// Reads @fd from its start to its end into the buffer, replacing what it held. Negative errno.
-int strbuf_read_fd(struct strbuf *buf, int fd, size_t max);
 void strbuf_deinit(struct strbuf *buf);
 #define _cleanup_strbuf_ _cleanup_(strbuf_deinit)

@@ -51,6 +51,7 @@ struct tracee {
 	enum tracee_state state;
 	int signal; ///< to be delivered on release; 0: none
 	bool rewound; ///< its registers differ from regs
+	bool regs_known;
 	struct arch_regs regs; ///< as they were at the stop
 	struct procfs_stat stat; ///< before the stop
 };
@@ -68,6 +69,8 @@ struct freeze {
 	pthread_t reaper;
 	bool reaper_runs;
 	atomic_bool reaper_stop;
+	pthread_mutex_t reaper_lock; ///< protects seizing; the list while that is not 0
+	uint64_t seizing, seize_calls; ///< number of the call under way, and of calls so far
 };
 
 struct snap_error *freeze_create(const struct pidref *ref, int procfd, uint64_t max_pause_ns,
@@ -76,6 +79,7 @@ struct snap_error *freeze_create(const struct pidref *ref, int procfd, uint64_t 
 	_cleanup_(freeze_destroyp) struct freeze *f = calloc(1, sizeof(*f));
 	if (!f)
 		return snap_error_oom();
+	(void)pthread_mutex_init(&f->reaper_lock, NULL); // cannot fail without attributes
 	f->pid = ref->pid;
 	f->pidfd = ref->pidfd;
 	f->procfd = procfd;
@@ -107,6 +111,7 @@ void freeze_destroy(struct freeze *f)
 	if (!f)
 		return;
 	reaper_end(f);
+	(void)pthread_mutex_destroy(&f->reaper_lock);
 	snap_closep(&f->taskfd);
 	free(f->known);
 	free(f->dents);
@@ -114,23 +119,58 @@ void freeze_destroy(struct freeze *f)
 	free(f);
 }
 
+/// Looks at a tracee and reaps it if it has ended; true then. Never consumes a stop.
+static bool reap_ended(pid_t tid, siginfo_t *si)
+{
+	// Also without WSTOPPED, wait calls see the stops of tracees, and consume them
+	// (kernel/exit.c wait_task_stopped()). So look first, and take only what is an end.
+	*si = (siginfo_t){ 0 };
+	if (waitid(P_PID, (id_t)tid, si, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
+		return true; // ECHILD: reaped already, or never ours
+	if (!si->si_pid || (si->si_code != CLD_EXITED && si->si_code != CLD_KILLED &&
+			    si->si_code != CLD_DUMPED))
+		return false;
+	// Its real parent, if it has one, still gets to see it: this only ends the tracing.
+	siginfo_t end;
+	(void)waitid(P_PID, (id_t)tid, &end, WEXITED | WNOHANG | __WALL);
+	return true;
+}
+
 /**
- * Reaps tracees that end while the tracer may be blocked in PTRACE_SEIZE.
+ * Reaps tracees that end while the tracer is blocked in PTRACE_SEIZE.
  *
  * A thread in execve() holds cred_guard_mutex and waits for its siblings to be reaped, which only
  * their tracer can do; PTRACE_SEIZE waits for the same mutex. Without this thread both would wait
- * for each other for ever. Reaping is all it does, and a tid that is gone is noticed by its errno.
+ * for each other for ever. The list does not change while seizing is set.
  */
 static void *reaper_main(void *userdata)
 {
 	struct freeze *f = userdata;
+	uint64_t seen = 0;
 	while (!f->reaper_stop) {
-		siginfo_t si = { 0 };
-		while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | __WALL) == 0 && si.si_pid)
-			si.si_pid = 0;
 		snap_sleep_ns(REAP_INTERVAL_NS);
+		(void)pthread_mutex_lock(&f->reaper_lock);
+		siginfo_t si;
+		// The same call for a whole interval: it hangs.
+		for (size_t i = 0; f->seizing && f->seizing == seen && i < f->n; i++)
+			(void)reap_ended(f->tracees[i].tid, &si); // the tracer sees ECHILD
+		seen = f->seizing;
+		(void)pthread_mutex_unlock(&f->reaper_lock);
 	}
 	return NULL;
+}
+
+/// PTRACE_SEIZE, watched by the reaper. Returns 0 or a negative errno.
+static int seize_watched(struct freeze *f, pid_t tid)
+{
+	(void)pthread_mutex_lock(&f->reaper_lock);
+	f->seizing = ++f->seize_calls;
+	(void)pthread_mutex_unlock(&f->reaper_lock);
+	int r = ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0 ? -errno : 0;
+	(void)pthread_mutex_lock(&f->reaper_lock);
+	f->seizing = 0;
+	(void)pthread_mutex_unlock(&f->reaper_lock);
+	return r;
 }
 
 static struct snap_error *reaper_begin(struct freeze *f)
@@ -189,20 +229,13 @@ static struct tracee *tracee_add(struct freeze *f, pid_t tid)
 /// Looks what became of a tracee, without waiting and without consuming anything.
 static void tracee_poll(struct tracee *t)
 {
-	siginfo_t si = { 0 };
-	if (waitid(P_PID, (id_t)t->tid, &si,
-		   WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0) {
-		t->state = TRACEE_GONE; // ECHILD: reaped, or never stopped being somebody else's
+	siginfo_t si;
+	if (reap_ended(t->tid, &si)) {
+		t->state = TRACEE_GONE;
 		return;
 	}
 	if (!si.si_pid)
 		return;
-	if (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED) {
-		// Its real parent, if it has one, still gets to see it: this only ends the tracing.
-		(void)waitid(P_PID, (id_t)t->tid, &si, WEXITED | WNOHANG | __WALL);
-		t->state = TRACEE_GONE;
-		return;
-	}
 	t->state = TRACEE_STOPPED;
 	t->signal = si.si_status >> 8 ? 0 : si.si_status & 0x7f;
 }
@@ -230,8 +263,8 @@ static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 		t->state = TRACEE_GONE;
 		return NULL;
 	}
-	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0) {
-		int errnum = errno;
+	int errnum = -seize_watched(f, tid);
+	if (errnum) {
 		struct procfs_stat now;
 		t->state = TRACEE_GONE;
 		if (errnum == ESRCH || tid_stat(f, tid, &now) < 0 || now.state == 'Z' ||
@@ -501,6 +534,7 @@ static bool signal_due(const struct freeze *f, const struct tracee *t)
 static void rewind_syscall(const struct freeze *f, struct tracee *t)
 {
 	struct arch_regs regs;
+	t->regs_known = true;
 	// A job-stopped thread would have got its EINTR from the stop signal anyway.
 	if (t->stat.state == 'T')
 		return;
@@ -640,6 +674,9 @@ void freeze_release(struct freeze *f)
 			tracee_poll(t);
 		if (t->state != TRACEE_STOPPED)
 			continue;
+		// After a freeze that failed half-way.
+		if (!t->regs_known && arch_get_regs(t->tid, &t->regs) == 0)
+			rewind_syscall(f, t);
 		// A signal that came meanwhile must interrupt the call as it would have.
 		if (t->rewound && signal_due(f, t))
 			(void)arch_set_regs(t->tid, &t->regs);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "arch.h"
 #include "common/fd.h"
@@ -16,11 +17,9 @@
 
 enum {
 	AUXV_MAX = 65536, // the kernel's saved_auxv has some 60 words
-	CMDLINE_MAX = 1 << 22, // at most a quarter of the stack limit in fact; only 80 are used
+	// Read at once; a mapping has some 800 bytes of text and at most a page of name.
+	SMAPS_CHUNK = 256 * 1024,
 };
-
-/// About 800 bytes a mapping in smaps; vm.max_map_count of some hosts is above a million.
-static const size_t smaps_max = (size_t)4 << 30;
 
 static void read_psargs(int piddir, struct snap_process *proc)
 {
@@ -107,6 +106,87 @@ static void find_unlinked(int piddir, struct snap_mapping *map)
 		map->flags |= SNAP_MAP_UNLINKED;
 }
 
+/// The offset of the last line of @text that begins a mapping.
+static size_t maps_last_start(const char *text, size_t len)
+{
+	for (size_t i = len; i > 0; i--) {
+		char c = text[i - 1];
+		bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+		if (hex && (i == 1 || text[i - 2] == '\n'))
+			return i - 1;
+	}
+	return 0;
+}
+
+static int add_mapping(struct snapshot *snap, size_t *size, const struct snap_mapping *map)
+{
+	if (snap->n_mappings == *size) {
+		size_t more = MAX(*size * 2, (size_t)256);
+		struct snap_mapping *bigger = reallocarray(snap->mappings, more, sizeof(*map));
+		if (!bigger)
+			return -ENOMEM;
+		snap->mappings = bigger;
+		*size = more;
+	}
+	snap->mappings[snap->n_mappings++] = *map;
+	return 0;
+}
+
+/// Parses all mappings of @text, which ends with a whole one.
+static int add_mappings(struct snapshot *snap, size_t *size, const char *text, int piddir,
+			bool detailed)
+{
+	struct procfs_maps walk = { .next = text };
+	for (;;) {
+		struct snap_mapping map;
+		int r = procfs_maps_next(&walk, &snap->names, &map);
+		if (r <= 0)
+			return r;
+		if (!detailed && !(map.flags & SNAP_MAP_SHARED) && map.flags & SNAP_MAP_WRITE)
+			map.anon_bytes = map.end - map.start; // unknown: rather too much
+		if (map.flags & SNAP_MAP_SHARED && map.inode)
+			find_unlinked(piddir, &map);
+		r = add_mapping(snap, size, &map);
+		if (r < 0)
+			return r;
+	}
+}
+
+/**
+ * Reads smaps piece by piece: with 70 000 mappings it has 50 MB of text.
+ *
+ * Only whole mappings are parsed: up to the last line that begins one, which is the only kind of
+ * line that begins with a hexadecimal digit in lower case.
+ */
+static int read_smaps(int fd, struct snapshot *snap, struct strbuf *buf, int piddir, bool detailed)
+{
+	size_t size = snap->n_mappings;
+	snap->n_mappings = 0;
+	snap->names.len = 0;
+	buf->len = 0;
+	for (;;) {
+		int r = strbuf_reserve(buf, SMAPS_CHUNK);
+		if (r < 0)
+			return r;
+		ssize_t n = read(fd, buf->data + buf->len, SMAPS_CHUNK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		buf->len += (size_t)n;
+		buf->data[buf->len] = '\0';
+		size_t cut = n ? maps_last_start(buf->data, buf->len) : buf->len;
+		char saved = buf->data[cut];
+		buf->data[cut] = '\0';
+		r = add_mappings(snap, &size, buf->data, piddir, detailed);
+		buf->data[cut] = saved;
+		if (r < 0 || !n)
+			return r;
+		memmove(buf->data, buf->data + cut, buf->len - cut + 1);
+		buf->len -= cut;
+	}
+}
+
 static struct snap_error *read_mappings(pid_t pid, int procfd, int piddir, struct strbuf *scratch,
 					struct snapshot *snap)
 {
@@ -114,42 +194,16 @@ static struct snap_error *read_mappings(pid_t pid, int procfd, int piddir, struc
 	bool detailed = fd >= 0;
 	if (fd < 0 && errno == ENOENT) // a kernel without CONFIG_PROC_PAGE_MONITOR
 		fd = openat(piddir, "maps", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return denial_from_errno(pid, procfd, errno, "read the mappings of");
-	int r = strbuf_read_fd(scratch, fd, smaps_max);
-	if (r < 0)
-		return denial_from_errno(pid, procfd, -r, "read the mappings of");
-
-	struct procfs_maps walk = { .next = scratch->data };
-	size_t size = snap->n_mappings;
-	snap->names.len = 0;
-	snap->n_mappings = 0;
-	for (;;) {
-		struct snap_mapping map;
-		r = procfs_maps_next(&walk, &snap->names, &map);
-		if (r <= 0)
-			break;
-		if (!detailed && !(map.flags & SNAP_MAP_SHARED) && map.flags & SNAP_MAP_WRITE)
-			map.anon_bytes = map.end - map.start; // unknown: rather too much
-		if (map.flags & SNAP_MAP_SHARED && map.inode)
-			find_unlinked(piddir, &map);
-		if (snap->n_mappings >= size) {
-			size = MAX(size * 2, (size_t)256);
-			struct snap_mapping *bigger =
-				reallocarray(snap->mappings, size, sizeof(map));
-			if (!bigger)
-				return snap_error_oom();
-			snap->mappings = bigger;
-		}
-		snap->mappings[snap->n_mappings++] = map;
-	}
+	int r = fd < 0 ? -errno : read_smaps(fd, snap, scratch, piddir, detailed);
 	if (r == -ENOMEM)
 		return snap_error_oom();
-	if (r < 0)
+	if (r == -EBADMSG)
 		return snap_error_new(SNAP_FAILED,
 				      "cannot understand the mappings of process %d as the kernel "
 				      "lists them",
 				      pid);
+	if (r < 0)
+		return denial_from_errno(pid, procfd, -r, "read the mappings of");
 	if (!snap->n_mappings)
 		return snap_error_new(SNAP_NO_PROCESS,
 				      "process %d has no memory: it is a kernel thread or a zombie",
