@@ -94,8 +94,8 @@ REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 TARGET_SRC := $(wildcard tests/targets/*.c)
 TARGETS := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(TARGET_SRC))
-TARGETS32 := $(foreach t,simple threads eintr signals bits32,\
-	$(if $(wildcard tests/targets/$(t).c),$(BUILD)/targets/$(t)-32))
+TARGETS32 := $(patsubst %,$(BUILD)/targets/%-32,simple threads eintr signals bits32 memory churn \
+	exec-storm vfork-parent zombie-leader invariant)
 GO_TARGETS := $(patsubst tests/targets/%/go.mod,$(BUILD)/targets/%,$(wildcard tests/targets/*/go.mod))
 
 .PHONY: all help man tests targets check check-unit check-asan check-valgrind fuzz lint lint-text \
@@ -167,9 +167,10 @@ $(BUILD)/targets/%: tests/targets/%.c $(wildcard tests/targets/*.h)
 $(BUILD)/targets/%-32: tests/targets/%.c $(wildcard tests/targets/*.h)
 	$(call say,TARGET,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -m32 $(TARGET_CFLAGS) -o $@ $< || \
+	$(Q)$(CC) -m32 $(TARGET_CFLAGS) -Wno-psabi -o $@ $< 2>$@.log || \
 		{ echo "no 32-bit compiler: apt install gcc-multilib; its tests will be skipped"; }
 
+$(BUILD)/targets/gohttp: $(wildcard tests/targets/gohttp/*.go)
 $(BUILD)/targets/%: tests/targets/%/main.go tests/targets/%/go.mod
 	$(call say,GO,$@)
 	$(Q)mkdir -p $(@D)

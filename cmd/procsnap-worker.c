@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -50,6 +49,7 @@ struct worker {
 	struct pidref ref;
 	int spool, output;
 	struct capture *capture;
+	struct reserve reserve;
 	struct core *core;
 	const char *phase;
 	uint64_t total_bytes;
@@ -200,9 +200,6 @@ static struct json *describe_dump(const struct worker *w, struct snapshot *snap,
 	for (size_t i = 0; i < snap->n_warnings; i++)
 		json_add_text(warnings, snap->warnings[i]);
 	json_set(json, "warnings", warnings);
-	struct rusage usage;
-	if (getrusage(RUSAGE_SELF, &usage) == 0)
-		json_set_u64(json, "worker_rss_bytes", (uint64_t)usage.ru_maxrss * 1024);
 	return json;
 }
 
@@ -255,6 +252,21 @@ static uint64_t count_tasks(const struct worker *w)
 	return stat(path, &st) == 0 && st.st_nlink > 2 ? st.st_nlink - 2 : 1;
 }
 
+/// Reserves page cache for the core that the process would give now.
+static struct snap_error *reserve_room(struct worker *w, const struct snapshot *snap,
+				       const struct plan *plan, struct memsource *source)
+{
+	_cleanup_(core_destroyp) struct core *core = NULL;
+	struct snap_error *err = core_create(snap, plan, &core);
+	if (err)
+		return err;
+	if (ftruncate(w->spool, (off_t)core_size(core)) < 0)
+		return NULL; // the real copy will say what is wrong
+	w->phase = "reserving";
+	reserve_init(&w->reserve, w->spool, core_size(core));
+	return core_reserve(core, source, count_threads(), &w->reserve);
+}
+
 /// Estimates; for a dry run that is all, else it makes sure that there is room.
 static struct snap_error *look_first(struct worker *w, struct json **ret)
 {
@@ -266,6 +278,8 @@ static struct snap_error *look_first(struct worker *w, struct json **ret)
 		err = make_plan(w, &snap, source, &plan);
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
 		err = check_space(w, plan);
+	if (!err && !(w->job.flags & JOB_DRY_RUN))
+		err = reserve_room(w, &snap, plan, source);
 	if (!err && w->job.flags & JOB_DRY_RUN) {
 		uint64_t threads = count_tasks(w);
 		*ret = describe_plan(&snap, plan);
@@ -289,7 +303,7 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 	w->total_bytes = (*ret_plan)->dump_bytes;
 	abort_on_term = w->core;
 	struct core_progress progress = { on_copy, w };
-	return core_copy(w->core, source, w->spool, count_threads(),
+	return core_copy(w->core, source, w->spool, &w->reserve, count_threads(),
 			 w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0, &progress);
 }
 
@@ -337,6 +351,10 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 		snap_error_destroy(err);
 		err = late;
 	}
+	int r = err ? 0 : reserve_trim(&w->reserve);
+	if (r < 0)
+		err = snap_error_errno(SNAP_FAILED, -r, "cannot make holes in the core");
+	reserve_deinit(&w->reserve);
 	if (!err)
 		err = core_finish(w->core, w->spool,
 				  &(struct core_facts){
@@ -368,6 +386,8 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 		capture_destroy(TAKE_PTR(w->capture));
 		snapshot_deinit(&snap);
 	}
+	if (w->reserve.map)
+		reserve_deinit(&w->reserve);
 	capture_destroy(w->capture);
 	return err;
 }
@@ -418,7 +438,7 @@ int main(int argc, char *argv[])
 		return SNAP_USAGE;
 	}
 	set_up_signals();
-	struct worker w = { .ref = PIDREF_NULL, .spool = -EBADF, .output = -EBADF };
+	struct worker w = { .ref = PIDREF_NULL, .reserve.fd = -EBADF, .spool = -EBADF, .output = -EBADF };
 	_cleanup_(json_destroyp) struct json *reply = NULL;
 	struct json *result = NULL;
 	struct snap_error *err = receive_job(&w);

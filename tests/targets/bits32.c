@@ -9,7 +9,6 @@
  */
 #include "target.h"
 
-#include <asm/ldt.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 
@@ -164,10 +163,10 @@ static void *ldt_main(void *arg)
 
 static bool start_ldt(void)
 {
-	struct user_desc d = { .entry_number = LDT_ENTRY, .base_addr = (uintptr_t)low,
-			       .limit = 0xfff, .seg_32bit = 1, .useable = 1 };
+	// struct user_desc: entry, base, limit, flags (bit 0: 32-bit, bit 6: for own use).
+	uint32_t d[4] = { LDT_ENTRY, (uintptr_t)low, 0xfff, 1 << 6 | 1 };
 
-	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d)))
+	if (syscall(SYS_modify_ldt, 1, d, sizeof(d)))
 		return false;
 	target_spawn(ldt_main, NULL);
 	return true;

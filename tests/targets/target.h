@@ -28,11 +28,6 @@
 #endif
 #define _FILE_OFFSET_BITS 64
 
-#ifdef __i386__
-// "the alignment of _Atomic long long fields changed in GCC 11.1": nothing here depends on it.
-#pragma GCC diagnostic ignored "-Wpsabi"
-#endif
-
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>

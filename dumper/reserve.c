@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "reserve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "common/fd.h"
+#include "common/str.h"
+#include "pages.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+enum {
+	PAGE = 4096,
+	// Populated in one call, so that an abort does not wait for long.
+	STEP_BYTES = 32 << 20,
+	VMSTAT_MAX = 65536,
+};
+
+static uint64_t vmstat_pages(const char *text, const char *key)
+{
+	const char *p = snap_line_value(text, key);
+	uint64_t pages = 0;
+	return p && snap_parse_u64(p, &pages) == 0 ? pages : 0;
+}
+
+/**
+ * Dirty pages that may be added before the kernel begins to write them back. If it did, it would
+ * write the zeros that are there now, and protect the pages again, which costs a fault for each of
+ * them during the pause (mm/page-writeback.c).
+ */
+static uint64_t dirty_room(void)
+{
+	_cleanup_free_ char *text = NULL;
+	if (snap_read_file_at(AT_FDCWD, "/proc/vmstat", VMSTAT_MAX, &text) < 0)
+		return 0;
+	uint64_t background = vmstat_pages(text, "nr_dirty_background_threshold ");
+	uint64_t dirty = vmstat_pages(text, "nr_dirty ") + vmstat_pages(text, "nr_writeback ");
+	return background > dirty ? (background - dirty) * PAGE : 0;
+}
+
+void reserve_init(struct reserve *r, int fd, uint64_t size)
+{
+	*r = (struct reserve){ .fd = fd, .size = size, .budget = dirty_room() };
+	(void)pthread_mutex_init(&r->lock, NULL); // cannot fail without attributes
+	if (!size || size > SIZE_MAX)
+		return;
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (map != MAP_FAILED)
+		r->map = map;
+}
+
+void reserve_deinit(struct reserve *r)
+{
+	if (r->map)
+		(void)munmap(r->map, r->size);
+	free(r->ranges);
+	(void)pthread_mutex_destroy(&r->lock);
+	*r = (struct reserve){ .fd = -EBADF };
+}
+
+/// Takes @len bytes from the budget, or what is left of it.
+static uint64_t take_budget(struct reserve *r, uint64_t len)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	r->exhausted |= len > r->budget;
+	len = MIN(len, r->budget);
+	r->budget -= len;
+	(void)pthread_mutex_unlock(&r->lock);
+	return ALIGN_DOWN(len, (uint64_t)PAGE);
+}
+
+static void remember(struct reserve *r, uint64_t start, uint64_t end)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	if (r->n == r->n_max) {
+		size_t max = r->n_max ? r->n_max * 2 : 256;
+		struct reserve_range *bigger = reallocarray(r->ranges, max, sizeof(*bigger));
+		if (bigger) {
+			r->ranges = bigger;
+			r->n_max = max;
+		}
+	}
+	if (r->n < r->n_max) // else it is found to be zero by nobody, and stays allocated
+		r->ranges[r->n++] = (struct reserve_range){ start, end };
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void reserve_add(struct reserve *r, uint64_t start, uint64_t end)
+{
+	while (r->map && start < end) {
+		uint64_t len = take_budget(r, MIN(end - start, (uint64_t)STEP_BYTES));
+		if (!len)
+			return;
+		// Fails on kernels without it, on file systems without shared mappings, and on a full
+		// disk, which the ordinary way of writing will report.
+		if (madvise(r->map + start, len, MADV_POPULATE_WRITE) < 0) {
+			(void)pthread_mutex_lock(&r->lock);
+			r->budget = 0;
+			(void)pthread_mutex_unlock(&r->lock);
+			remember(r, start, start + len); // part of it may have been populated
+			return;
+		}
+		remember(r, start, start + len);
+		start += len;
+	}
+}
+
+bool reserve_exhausted(const struct reserve *r)
+{
+	return r->exhausted;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	uint64_t x = ((const struct reserve_range *)a)->start;
+	uint64_t y = ((const struct reserve_range *)b)->start;
+	return (x > y) - (x < y);
+}
+
+void reserve_close(struct reserve *r)
+{
+	if (!r->n)
+		return;
+	qsort(r->ranges, r->n, sizeof(*r->ranges), by_start);
+	size_t kept = 1;
+	for (size_t i = 1; i < r->n; i++) {
+		struct reserve_range *last = &r->ranges[kept - 1];
+		if (last->end >= r->ranges[i].start)
+			last->end = MAX(last->end, r->ranges[i].end);
+		else
+			r->ranges[kept++] = r->ranges[i];
+	}
+	r->n = kept;
+}
+
+char *reserve_find(const struct reserve *r, uint64_t offset, uint64_t *ret_len)
+{
+	// The first range that ends behind the offset.
+	size_t low = 0, high = r->n;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (r->ranges[mid].end <= offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == r->n) {
+		*ret_len = UINT64_MAX;
+		return NULL;
+	}
+	if (r->ranges[low].start > offset) {
+		*ret_len = r->ranges[low].start - offset;
+		return NULL;
+	}
+	*ret_len = r->ranges[low].end - offset;
+	return r->map + offset;
+}
+
+int reserve_trim(struct reserve *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		for (uint64_t pos = r->ranges[i].start; pos < r->ranges[i].end;) {
+			uint64_t left = r->ranges[i].end - pos;
+			size_t data = pages_data(r->map + pos, left);
+			pos += data;
+			left -= data;
+			size_t zero = pages_zero(r->map + pos, left);
+			if (zero && fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					      (off_t)pos, (off_t)zero) < 0)
+				// Without holes the zeros stay, which is right as well.
+				return errno == EOPNOTSUPP ? 0 : -errno;
+			pos += zero;
+		}
+	}
+	return 0;
+}
