@@ -50,16 +50,20 @@ struct worker {
 	int spool, output;
 	struct capture *capture;
 	struct reserve reserve;
+	uint64_t first_offset; ///< of the segments in the core
 	struct core *core;
 	const char *phase;
 	uint64_t total_bytes;
 	atomic_uint_fast64_t reported_ns;
 };
 
-static struct core *abort_on_term; ///< for the signal handler
+// For the signal handler: SIGTERM ends the copy, now or as soon as it begins.
+static volatile sig_atomic_t terminated;
+static struct core *volatile abort_on_term;
 
 static void on_term(int sig _unused_)
 {
+	terminated = 1;
 	if (abort_on_term)
 		core_abort(abort_on_term);
 }
@@ -87,14 +91,7 @@ static void report(struct worker *w, uint64_t done)
 	(void)ipc_send(JOB_SOCKET_FD, json, NULL, 0, MSG_DONTWAIT); // nobody reads: nobody to tell
 }
 
-static void on_copy(void *userdata, uint64_t done)
-{
-	struct worker *w = userdata;
-	capture_progress(w->capture);
-	report(w, done);
-}
-
-static void on_sink(void *userdata, uint64_t done)
+static void on_progress(void *userdata, uint64_t done)
 {
 	report(userdata, done);
 }
@@ -257,7 +254,8 @@ static struct snap_error *reserve_room(struct worker *w, const struct snapshot *
 				       const struct plan *plan, struct memsource *source)
 {
 	_cleanup_(core_destroyp) struct core *core = NULL;
-	struct snap_error *err = core_create(snap, plan, &core);
+	w->first_offset = core_first_offset(snap, count_tasks(w));
+	struct snap_error *err = core_create(snap, plan, w->first_offset, &core);
 	if (err)
 		return err;
 	if (ftruncate(w->spool, (off_t)core_size(core)) < 0)
@@ -296,13 +294,15 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 {
 	struct snap_error *err = make_plan(w, snap, source, ret_plan);
 	if (!err)
-		err = core_create(snap, *ret_plan, &w->core);
+		err = core_create(snap, *ret_plan, w->first_offset, &w->core);
 	if (err)
 		return err;
 	w->phase = "copying";
 	w->total_bytes = (*ret_plan)->dump_bytes;
 	abort_on_term = w->core;
-	struct core_progress progress = { on_copy, w };
+	if (terminated)
+		core_abort(w->core);
+	struct core_progress progress = { on_progress, w };
 	return core_copy(w->core, source, w->spool, &w->reserve, count_threads(),
 			 w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0, &progress);
 }
@@ -310,7 +310,7 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 /// Gives the raw core its final form.
 static struct snap_error *deliver(struct worker *w)
 {
-	struct sink_progress progress = { on_sink, w };
+	struct sink_progress progress = { on_progress, w };
 	uint64_t size = core_size(w->core);
 	struct snap_error *err = NULL;
 	int last = w->spool;
@@ -351,15 +351,12 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 		snap_error_destroy(err);
 		err = late;
 	}
-	int r = err ? 0 : reserve_trim(&w->reserve);
-	if (r < 0)
-		err = snap_error_errno(SNAP_FAILED, -r, "cannot make holes in the core");
-	reserve_deinit(&w->reserve);
 	if (!err)
 		err = core_finish(w->core, w->spool,
 				  &(struct core_facts){
 					  .pause_ns = pause_ns,
 					  .coredump_filter = effective_filter(&w->job, snap) });
+	reserve_deinit(&w->reserve);
 	if (!err)
 		err = deliver(w);
 	if (!err) {
@@ -380,13 +377,16 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 	w->phase = "looking";
 	if (!err)
 		err = look_first(w, ret);
+	if (!err && terminated)
+		err = snap_error_new(SNAP_CANCELLED, "the dump of process %d was cancelled",
+				     w->ref.pid);
 	if (!err && !(w->job.flags & JOB_DRY_RUN)) {
 		struct snapshot snap = { 0 };
 		err = dump(w, &snap, ret);
 		capture_destroy(TAKE_PTR(w->capture));
 		snapshot_deinit(&snap);
 	}
-	if (w->reserve.map)
+	if (w->reserve.fd >= 0)
 		reserve_deinit(&w->reserve);
 	capture_destroy(w->capture);
 	return err;

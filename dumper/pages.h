@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/fd.h"
+
 /**
  * DOC: Zero pages
  *
- * Both calls look at whole pages of @len bytes at @buf, which are page-aligned, and return how many
+ * pages_zero() and pages_data() look at whole pages of @len bytes at @buf, which are page-aligned, and return how many
  * bytes at its start are pages that are all zero, or pages that are not.
  */
 
@@ -38,4 +40,20 @@ static inline size_t pages_data(const char *buf, size_t len)
 	while (n < len && !page_is_zero(buf + n))
 		n += SNAP_PAGE;
 	return n;
+}
+
+/// Writes the pages of @buf that are not zero. Returns 0 or a negative errno.
+static inline int pages_write(int fd, const char *buf, size_t len, uint64_t offset)
+{
+	for (size_t pos = 0; pos < len;) {
+		pos += pages_zero(buf + pos, len - pos);
+		size_t data = pages_data(buf + pos, len - pos);
+		if (data) {
+			int r = snap_pwrite_all(fd, buf + pos, data, offset + pos);
+			if (r < 0)
+				return r;
+		}
+		pos += data;
+	}
+	return 0;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/fd.h"
 #include "common/str.h"
@@ -20,6 +22,13 @@ enum {
 	// Populated in one call, so that an abort does not wait for long.
 	STEP_BYTES = 32 << 20,
 	VMSTAT_MAX = 65536,
+	// A memory full of holes is not worth a list as long as itself: 4 MiB of it.
+	RANGES_MAX = 1 << 18,
+	// At least this much goes into one place of the spill, which bounds their number.
+	SPILL_MIN_BYTES = PAGE,
+	SPILL_PLACES = RESERVE_SPILL_BYTES / SPILL_MIN_BYTES,
+	// The largest folio of the page cache on x86-64 (mm/filemap.c MAX_PAGECACHE_ORDER is less).
+	FOLIO_MAX_BYTES = 2 << 20,
 };
 
 static uint64_t vmstat_pages(const char *text, const char *key)
@@ -44,22 +53,30 @@ static uint64_t dirty_room(void)
 	return background > dirty ? (background - dirty) * PAGE : 0;
 }
 
+static void *map_or_null(size_t size, int flags, int fd)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+	return map == MAP_FAILED ? NULL : map;
+}
+
 void reserve_init(struct reserve *r, int fd, uint64_t size)
 {
 	*r = (struct reserve){ .fd = fd, .size = size, .budget = dirty_room() };
 	(void)pthread_mutex_init(&r->lock, NULL); // cannot fail without attributes
-	if (!size || size > SIZE_MAX)
-		return;
-	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (map != MAP_FAILED)
-		r->map = map;
+	if (size && size <= SIZE_MAX)
+		r->map = map_or_null(size, MAP_SHARED | MAP_NORESERVE, fd);
+	r->spill = map_or_null(RESERVE_SPILL_BYTES, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
+	r->spilled = calloc(SPILL_PLACES, sizeof(*r->spilled));
 }
 
 void reserve_deinit(struct reserve *r)
 {
 	if (r->map)
 		(void)munmap(r->map, r->size);
+	if (r->spill)
+		(void)munmap(r->spill, RESERVE_SPILL_BYTES);
 	free(r->ranges);
+	free(r->spilled);
 	(void)pthread_mutex_destroy(&r->lock);
 	*r = (struct reserve){ .fd = -EBADF };
 }
@@ -93,7 +110,7 @@ static void remember(struct reserve *r, uint64_t start, uint64_t end)
 
 void reserve_add(struct reserve *r, uint64_t start, uint64_t end)
 {
-	while (r->map && start < end) {
+	while (r->map && start < end && r->n < RANGES_MAX) {
 		uint64_t len = take_budget(r, MIN(end - start, (uint64_t)STEP_BYTES));
 		if (!len)
 			return;
@@ -162,21 +179,72 @@ char *reserve_find(const struct reserve *r, uint64_t offset, uint64_t *ret_len)
 	return r->map + offset;
 }
 
+char *reserve_spill(struct reserve *r, uint64_t offset, size_t *len)
+{
+	char *place = NULL;
+	(void)pthread_mutex_lock(&r->lock);
+	size_t n = MIN(*len, RESERVE_SPILL_BYTES - r->spill_used);
+	if (r->spill && r->spilled && n) {
+		place = r->spill + r->spill_used;
+		r->spilled[r->n_spilled++] =
+			(struct reserve_spilled){ .offset = offset, .pos = r->spill_used, .len = n };
+		r->spill_used += n;
+		*len = n;
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	return place;
+}
+
+int reserve_flush(struct reserve *r)
+{
+	for (size_t i = 0; i < r->n_spilled; i++) {
+		const struct reserve_spilled *s = &r->spilled[i];
+		int e = pages_write(r->fd, r->spill + s->pos, s->len, s->offset);
+		if (e < 0)
+			return e;
+	}
+	r->n_spilled = 0;
+	r->spill_used = 0;
+	return 0;
+}
+
+/// Punches the zero pages out of [@pos, @end), which is data.
+static int punch_zeros(struct reserve *r, uint64_t pos, uint64_t end)
+{
+	while (pos < end) {
+		pos += pages_data(r->map + pos, end - pos);
+		size_t zero = pages_zero(r->map + pos, end - pos);
+		if (zero && fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)pos,
+				      (off_t)zero) < 0)
+			return -errno;
+		pos += zero;
+	}
+	return 0;
+}
+
 int reserve_trim(struct reserve *r)
 {
+	struct stat st;
+	if (!r->n || fstat(r->fd, &st) < 0)
+		return 0;
+	// The file may have become shorter than was foretold: what lies beyond is SIGBUS.
+	uint64_t size = ALIGN_DOWN(MIN(r->size, (uint64_t)st.st_size), (uint64_t)PAGE), pos = 0;
 	for (size_t i = 0; i < r->n; i++) {
-		for (uint64_t pos = r->ranges[i].start; pos < r->ranges[i].end;) {
-			uint64_t left = r->ranges[i].end - pos;
-			size_t data = pages_data(r->map + pos, left);
-			pos += data;
-			left -= data;
-			size_t zero = pages_zero(r->map + pos, left);
-			if (zero && fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					      (off_t)pos, (off_t)zero) < 0)
-				// Without holes the zeros stay, which is right as well.
-				return errno == EOPNOTSUPP ? 0 : -errno;
-			pos += zero;
+		uint64_t end = ALIGN_UP(r->ranges[i].end, (uint64_t)FOLIO_MAX_BYTES);
+		end = MIN(end, size);
+		pos = MAX(pos, ALIGN_DOWN(r->ranges[i].start, (uint64_t)FOLIO_MAX_BYTES));
+		while (pos < end) {
+			off_t data = lseek(r->fd, (off_t)pos, SEEK_DATA);
+			if (data < 0 || (uint64_t)data >= end)
+				break;
+			off_t hole = lseek(r->fd, data, SEEK_HOLE);
+			pos = hole < 0 ? end : MIN((uint64_t)hole, end);
+			pos = MIN(ALIGN_UP(pos, (uint64_t)PAGE), end);
+			int e = punch_zeros(r, ALIGN_DOWN((uint64_t)data, (uint64_t)PAGE), pos);
+			if (e < 0) // without holes the zeros stay, which is right as well
+				return e == -EOPNOTSUPP ? 0 : e;
 		}
+		pos = MAX(pos, end);
 	}
 	return 0;
 }

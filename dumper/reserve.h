@@ -7,16 +7,20 @@
 #include <stdint.h>
 
 /**
- * DOC: Page cache made ready before the pause
+ * DOC: Room made ready before the pause
  *
  * Copying memory into a file takes three things: reading it, finding pages for the page cache, and
  * copying once more into these. Only the first has to happen while the process stands still. So
  * the file is mapped, and the pages that will be needed are made present and writable in advance
  * (MADV_POPULATE_WRITE, Linux 5.14); memory is then read straight into them.
  *
- * What is reserved is a guess, made while the process still runs. Wrong guesses cost only time: what
- * was not reserved is written in the ordinary way, and what stays zero becomes a hole again.
+ * What is reserved is a guess, made while the process still runs. What was guessed wrong goes into
+ * the spill, a small buffer that is written after the pause: an ordinary write can have to wait for
+ * the journal of the file system, behind whatever else the disk has to do. Only when that is full
+ * too is memory written in the ordinary way. What stays zero becomes a hole again.
  */
+enum { RESERVE_SPILL_BYTES = 16 << 20 };
+
 struct reserve {
 	int fd; ///< borrowed
 	char *map; ///< the whole file; NULL: nothing is reserved
@@ -28,6 +32,13 @@ struct reserve {
 		uint64_t start, end; ///< file offsets
 	} *ranges;
 	size_t n, n_max;
+	char *spill; ///< RESERVE_SPILL_BYTES; NULL: none could be had
+	size_t spill_used;
+	struct reserve_spilled {
+		uint64_t offset; ///< in the file
+		size_t pos, len; ///< in the buffer
+	} *spilled;
+	size_t n_spilled;
 };
 
 /**
@@ -52,5 +63,17 @@ void reserve_close(struct reserve *reserve);
 char *reserve_find(const struct reserve *reserve, uint64_t offset, uint64_t *ret_len);
 /// Was more asked for than the budget allowed?
 bool reserve_exhausted(const struct reserve *reserve);
-/// Gives back what is reserved but holds only zeros. Returns 0 or a negative errno.
+/**
+ * A place in the spill for up to *@len bytes of file offset @offset; NULL when it is full.
+ *
+ * *@len becomes what there is room for, whole pages. The place is taken, and zero until written to.
+ */
+char *reserve_spill(struct reserve *reserve, uint64_t offset, size_t *len);
+/// Writes what was spilled, after the pause. Returns 0 or a negative errno.
+int reserve_flush(struct reserve *reserve);
+/**
+ * Gives back, after the pause, what holds only zeros. Returns 0 or a negative errno.
+ *
+ * Not only in the reserved ranges: a file system with large folios makes whole ones of them dirty.
+ */
 int reserve_trim(struct reserve *reserve);

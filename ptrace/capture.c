@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,8 +45,6 @@ struct capture {
 	bool release_asked;
 	struct snap_error *error; ///< why taking failed, or the budget that ran out
 	uint64_t ended_ns;
-
-	atomic_uint_fast64_t heartbeat;
 };
 
 struct snap_error *capture_create(const struct pidref *ref, const struct capture_options *options,
@@ -155,25 +152,6 @@ struct snap_error *capture_inspect(struct capture *c, struct snapshot *snap,
 	return NULL;
 }
 
-static struct snap_error *take(struct capture *c)
-{
-	struct snap_error *err = freeze_stop(c->freeze);
-	if (err)
-		return err;
-	c->snap->realtime_ns = snap_clock_ns(CLOCK_REALTIME);
-	c->snap->monotonic_ns = snap_now_ns();
-	err = freeze_collect(c->freeze, c->snap);
-	// What /proc says now is that it is being traced; what it was doing is what counts.
-	for (size_t i = 0; !err && i < c->snap->n_threads; i++)
-		if (c->snap->threads[i].tid == c->ref->pid)
-			c->snap->process.state = c->snap->threads[i].state;
-	if (!err)
-		err = open_memory(c, freeze_memory_tid(c->freeze));
-	if (!err)
-		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
-	return err;
-}
-
 /// The time until the worker counts as dead, from now.
 static uint64_t deadman_ns(const struct capture *c)
 {
@@ -187,10 +165,30 @@ static uint64_t deadman_ns(const struct capture *c)
 	return ns;
 }
 
+static struct snap_error *take(struct capture *c)
+{
+	struct snap_error *err = freeze_stop(c->freeze);
+	if (err)
+		return err;
+	c->snap->realtime_ns = snap_clock_ns(CLOCK_REALTIME);
+	c->snap->monotonic_ns = snap_now_ns();
+	err = freeze_collect(c->freeze, c->snap);
+	deadman_arm(deadman_ns(c));
+	// What /proc says now is that it is being traced; what it was doing is what counts.
+	for (size_t i = 0; !err && i < c->snap->n_threads; i++)
+		if (c->snap->threads[i].tid == c->ref->pid)
+			c->snap->process.state = c->snap->threads[i].state;
+	if (!err)
+		err = open_memory(c, freeze_memory_tid(c->freeze));
+	if (!err)
+		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
+	return err;
+}
+
 /// Holds the process until the release is asked for or the budget is spent. Called locked.
 static void hold(struct capture *c)
 {
-	uint64_t seen = c->heartbeat;
+	uint64_t seen = livemem_activity(c->mem);
 	uint64_t end = c->options.max_pause_ns ?
 			       freeze_started_ns(c->freeze) + c->options.max_pause_ns :
 			       UINT64_MAX;
@@ -205,8 +203,9 @@ static void hold(struct capture *c)
 				c->ref->pid, snap_format_ns(c->options.max_pause_ns, buf));
 			return;
 		}
-		if (c->heartbeat != seen) {
-			seen = c->heartbeat;
+		uint64_t active = livemem_activity(c->mem);
+		if (active != seen) {
+			seen = active;
 			deadman_arm(deadman_ns(c));
 		}
 		struct timespec until = snap_timespec(MIN(now + WATCH_NS, end));
@@ -276,11 +275,6 @@ struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
 	}
 	*ret_source = livemem_source(c->mem);
 	return NULL;
-}
-
-void capture_progress(struct capture *c)
-{
-	c->heartbeat++;
 }
 
 struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)

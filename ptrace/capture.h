@@ -25,7 +25,7 @@ struct capture;
 
 struct capture_options {
 	uint64_t max_pause_ns; ///< 0: as long as it takes
-	/// The worker is killed when it makes no progress for so long while the process is stopped.
+	/// The worker is killed when it reads no memory for so long while the process is stopped.
 	uint64_t stall_ns;
 };
 
@@ -52,9 +52,6 @@ struct snap_error *capture_inspect(struct capture *capture, struct snapshot *sna
  */
 struct snap_error *capture_take(struct capture *capture, struct snapshot *snap,
 				struct memsource **ret_source) _must_check_;
-
-/// Tells that work goes on, so that the worker is not taken for stuck. Any thread may call it.
-void capture_progress(struct capture *capture);
 
 /**
  * Lets the process run, if it does not already.

@@ -443,48 +443,6 @@ static struct snap_error *wait_stopped(struct freeze *f)
 	}
 }
 
-static bool any_stopped(const struct freeze *f)
-{
-	for (size_t i = 0; i < f->n; i++)
-		if (f->tracees[i].state == TRACEE_STOPPED || f->tracees[i].state == TRACEE_STUCK)
-			return true;
-	return false;
-}
-
-struct snap_error *freeze_stop(struct freeze *f)
-{
-	f->started_ns = snap_now_ns();
-	for (;;) {
-		interrupt_seized(f);
-		struct snap_error *err = wait_stopped(f);
-		if (err)
-			return err;
-		forget_gone(f);
-		// All that we know have stopped, so whoever is new now was made before that. When
-		// nobody is, and the kernel counts no more than it lists, nobody runs any more.
-		size_t fresh, listed;
-		err = scan_tasks(f, &fresh, &listed);
-		if (err)
-			return err;
-		struct procfs_status status;
-		if (!fresh && (procfs_read_status(f->procfd, "status", &status) < 0 ||
-			       status.threads <= listed))
-			break;
-		if (budget_spent(f))
-			return budget_error(f);
-		if (snap_now_ns() - f->started_ns > RUNNABLE_NS)
-			return snap_error_new(SNAP_FAILED,
-					      "process %d makes threads faster than they can be "
-					      "stopped",
-					      f->pid);
-	}
-	// Zombies are listed, seized by nobody, and forgotten; a leader among them is fine.
-	forget_gone(f);
-	if (!any_stopped(f))
-		return gone_error(f);
-	return NULL;
-}
-
 static ssize_t peek_memory(void *userdata, uint64_t addr, void *buf, size_t len)
 {
 	struct iovec local = { .iov_base = buf, .iov_len = len };
@@ -544,6 +502,60 @@ static void rewind_syscall(const struct freeze *f, struct tracee *t)
 		t->rewound = true;
 }
 
+/// Hides our interruption from every stopped thread, before anything that takes time.
+static void rewind_all(struct freeze *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct tracee *t = &f->tracees[i];
+		if (t->state == TRACEE_STOPPED && !t->regs_known &&
+		    arch_get_regs(t->tid, &t->regs) == 0)
+			rewind_syscall(f, t);
+	}
+}
+
+static bool any_stopped(const struct freeze *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->tracees[i].state == TRACEE_STOPPED || f->tracees[i].state == TRACEE_STUCK)
+			return true;
+	return false;
+}
+
+struct snap_error *freeze_stop(struct freeze *f)
+{
+	f->started_ns = snap_now_ns();
+	for (;;) {
+		interrupt_seized(f);
+		struct snap_error *err = wait_stopped(f);
+		if (err)
+			return err;
+		forget_gone(f);
+		rewind_all(f);
+		// All that we know have stopped, so whoever is new now was made before that. When
+		// nobody is, and the kernel counts no more than it lists, nobody runs any more.
+		size_t fresh, listed;
+		err = scan_tasks(f, &fresh, &listed);
+		if (err)
+			return err;
+		struct procfs_status status;
+		if (!fresh && (procfs_read_status(f->procfd, "status", &status) < 0 ||
+			       status.threads <= listed))
+			break;
+		if (budget_spent(f))
+			return budget_error(f);
+		if (snap_now_ns() - f->started_ns > RUNNABLE_NS)
+			return snap_error_new(SNAP_FAILED,
+					      "process %d makes threads faster than they can be "
+					      "stopped",
+					      f->pid);
+	}
+	// Zombies are listed, seized by nobody, and forgotten; a leader among them is fine.
+	forget_gone(f);
+	if (!any_stopped(f))
+		return gone_error(f);
+	return NULL;
+}
+
 static pid_t read_ns_tid(const struct freeze *f, pid_t tid)
 {
 	char path[32];
@@ -577,8 +589,7 @@ static void collect_stuck(const struct freeze *f, const struct tracee *t, bool c
 	};
 }
 
-static struct snap_error *collect_one(struct freeze *f, struct tracee *t,
-				      struct snap_thread *thread)
+static struct snap_error *collect_one(struct tracee *t, struct snap_thread *thread)
 {
 	*thread = (struct snap_thread){
 		.tid = t->tid,
@@ -589,7 +600,7 @@ static struct snap_error *collect_one(struct freeze *f, struct tracee *t,
 	};
 	if (t->state == TRACEE_STUCK)
 		return NULL; // filled in later, when the width of the others is known
-	int r = arch_get_regs(t->tid, &t->regs);
+	int r = t->regs_known ? 0 : arch_get_regs(t->tid, &t->regs);
 	if (r == 0)
 		r = arch_collect_regsets(t->tid, &t->regs, thread);
 	if (r == -ENOMEM)
@@ -605,7 +616,6 @@ static struct snap_error *collect_one(struct freeze *f, struct tracee *t,
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(blocked), &blocked) == 0)
 		thread->sighold = blocked;
 	thread->sigpend = queued_signals(t->tid, false);
-	rewind_syscall(f, t);
 	return NULL;
 }
 
@@ -642,7 +652,7 @@ struct snap_error *freeze_collect(struct freeze *f, struct snapshot *snap)
 	if (!snap->threads)
 		return snap_error_oom();
 	for (size_t i = 0; i < f->n; i++) {
-		struct snap_error *err = collect_one(f, &f->tracees[i], &snap->threads[i]);
+		struct snap_error *err = collect_one(&f->tracees[i], &snap->threads[i]);
 		snap->n_threads = i + 1;
 		if (err)
 			return err;
@@ -668,15 +678,16 @@ struct snap_error *freeze_collect(struct freeze *f, struct snapshot *snap)
 
 void freeze_release(struct freeze *f)
 {
+	// Some may have stopped late, or the freeze may have failed half-way.
+	for (size_t i = 0; i < f->n; i++)
+		if (f->tracees[i].state == TRACEE_INTERRUPTED ||
+		    f->tracees[i].state == TRACEE_STUCK)
+			tracee_poll(&f->tracees[i]);
+	rewind_all(f);
 	for (size_t i = 0; i < f->n; i++) {
 		struct tracee *t = &f->tracees[i];
-		if (t->state == TRACEE_INTERRUPTED || t->state == TRACEE_STUCK)
-			tracee_poll(t);
 		if (t->state != TRACEE_STOPPED)
 			continue;
-		// After a freeze that failed half-way.
-		if (!t->regs_known && arch_get_regs(t->tid, &t->regs) == 0)
-			rewind_syscall(f, t);
 		// A signal that came meanwhile must interrupt the call as it would have.
 		if (t->rewound && signal_due(f, t))
 			(void)arch_set_regs(t->tid, &t->regs);

@@ -35,6 +35,7 @@ struct livemem {
 	bool map_files; ///< /proc/PID/map_files can be used
 	atomic_bool no_scan, no_guard, no_readv; ///< found out that the kernel lacks it
 	atomic_bool released;
+	atomic_uint_fast64_t activity;
 };
 
 static bool masked(const char *feature)
@@ -252,6 +253,7 @@ static int livemem_scan(struct memsource *src, const struct snap_mapping *map, u
 			uint64_t end, struct mem_range *ret, size_t max)
 {
 	struct livemem *mem = (struct livemem *)src;
+	mem->activity++;
 	if (map->flags & SNAP_MAP_SHARED) {
 		_cleanup_close_ int fd = open_backing(mem, map);
 		int n = fd < 0 ? fd : scan_backing(fd, map, start, end, ret, max);
@@ -303,6 +305,7 @@ static ssize_t livemem_read(struct memsource *src, const struct snap_mapping *ma
 {
 	struct livemem *mem = (struct livemem *)src;
 	ssize_t n = -EIO;
+	mem->activity++;
 	if (kind == MEM_FILE) {
 		_cleanup_close_ int fd = open_backing(mem, map);
 		if (fd >= 0)
@@ -357,6 +360,11 @@ void livemem_destroy(struct livemem *mem)
 struct memsource *livemem_source(struct livemem *mem)
 {
 	return &mem->source;
+}
+
+uint64_t livemem_activity(const struct livemem *mem)
+{
+	return mem->activity;
 }
 
 void livemem_release(struct livemem *mem)

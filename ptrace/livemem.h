@@ -30,5 +30,7 @@ void livemem_destroy(struct livemem *mem);
 DEFINE_CLEANUP(struct livemem *, livemem_destroy);
 /// Borrowed from @mem.
 struct memsource *livemem_source(struct livemem *mem);
+/// How many calls it has answered: whoever watches sees that work goes on. Any thread.
+uint64_t livemem_activity(const struct livemem *mem);
 /// From now on every read returns -ECANCELED: the process runs again. Any thread may call it.
 void livemem_release(struct livemem *mem);

@@ -17,9 +17,12 @@
 struct running {
 	pid_t pid;
 	int sock, signals;
-	bool cancelled; ///< a signal has ended it
-	bool asked; ///< a partial core was asked for
+	bool asked; ///< a signal came, and the worker was told
+	bool cancelled; ///< and was killed then
 };
+
+/// How long a cancelled worker has to end by itself.
+enum { CANCEL_MS = 2000 };
 
 static void cancel_signals(sigset_t *set)
 {
@@ -107,12 +110,12 @@ static struct snap_error *send_job(const struct running *run, const struct job *
 		       NULL;
 }
 
-static void on_signal(struct running *run, const struct job *job)
+static void on_signal(struct running *run)
 {
 	struct signalfd_siginfo si;
 	if (read(run->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
 		return;
-	if (job->flags & JOB_KEEP_PARTIAL && !run->asked) {
+	if (!run->asked) {
 		run->asked = true;
 		(void)kill(run->pid, SIGTERM);
 		return;
@@ -128,19 +131,23 @@ static struct snap_error *follow(struct running *run, const struct job *job, con
 	for (;;) {
 		struct pollfd fds[] = { { .fd = run->sock, .events = POLLIN },
 					{ .fd = run->signals, .events = POLLIN } };
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
-			if (errno == EINTR)
-				continue;
+		bool impatient = run->asked && !(job->flags & JOB_KEEP_PARTIAL);
+		int r = poll(fds, ARRAY_SIZE(fds), impatient ? CANCEL_MS : -1);
+		if (r < 0 && errno != EINTR)
 			return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the worker");
+		if (r == 0) {
+			run->cancelled = true;
+			(void)kill(run->pid, SIGKILL);
 		}
+		if (r <= 0)
+			continue;
 		if (fds[1].revents)
-			on_signal(run, job);
+			on_signal(run);
 		if (!fds[0].revents)
 			continue;
 		struct json *json;
 		int none[IPC_MAX_FDS];
-		int r = ipc_recv(run->sock, &json, none);
-		if (r < 0)
+		if (ipc_recv(run->sock, &json, none) < 0)
 			return NULL;
 		for (int i = 0; i < IPC_MAX_FDS; i++)
 			snap_closep(&none[i]);

@@ -10,9 +10,9 @@
 /**
  * DOC: Running a worker from the command line
  *
- * SIGINT, SIGTERM and SIGHUP end the job: the worker is killed, which lets the process run at once,
- * and its files have no name yet. With JOB_KEEP_PARTIAL it is asked to finish instead; a second
- * signal kills it.
+ * SIGINT, SIGTERM and SIGHUP end the job: the worker is asked to let the process go and end, and is
+ * killed when it does not do so soon, or at a second signal; its files have no name yet. With
+ * JOB_KEEP_PARTIAL it has all the time it needs to finish what it has.
  */
 
 /// Blocks the signals that cancel. Call it once, before anything else.

@@ -578,17 +578,18 @@ static void memory_check(void)
 
 /* ---- main ---- */
 
+// Of the kernel's mapping with this region in it: neighbours that are alike are one to it.
 static uint64_t smaps_kb(const struct memory_region *r, const char *key)
 {
 	FILE *f = fopen("/proc/self/smaps", "re");
-	char start[32], line[512];
-	uint64_t kb = 0;
+	uint64_t kb = 0, start, end;
+	uintptr_t addr = (uintptr_t)r->addr;
+	char line[512];
 	bool here = false;
 
-	snprintf(start, sizeof(start), "%" PRIxPTR "-", (uintptr_t)r->addr);
 	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, start, strlen(start)))
-			here = true;
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
+			here = start <= addr && addr < end;
 		if (here && !strncmp(line, key, strlen(key)) &&
 		    sscanf(line + strlen(key), ": %" SCNu64 " kB", &kb) == 1)
 			break;

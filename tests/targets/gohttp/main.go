@@ -58,6 +58,7 @@ func init() {
 func main() {
 	parked := flag.Int("n", 100, "goroutines parked on a channel")
 	spin := flag.Bool("spin", true, "have one goroutine that always runs")
+	gaps := flag.Bool("gap", false, "have a goroutine measure the gaps in its time")
 	flag.Parse()
 	runtime.UnlockOSThread()
 	time.AfterFunc(life, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) })
@@ -73,6 +74,9 @@ func main() {
 	mux.HandleFunc("/stats", stats)
 	go http.Serve(listener, mux)
 	waitSettled()
+	if *gaps {
+		go watchGaps()
+	}
 
 	addr := listener.Addr().String()
 	fmt.Printf("ready %d addr=%s go=%s goroutines=%d %s\n", os.Getpid(), addr,
@@ -85,6 +89,9 @@ func serveHarness(url string) int {
 	status := 0
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() && in.Text() != "quit" {
+		if gapCommand(in.Text()) {
+			continue
+		}
 		if in.Text() != "check" {
 			fmt.Printf("error: unknown command '%s'\n", in.Text())
 			continue
