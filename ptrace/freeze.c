@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "freeze.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,10 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/wait.h>
 
 #include "arch.h"
 #include "common/clock.h"
@@ -22,6 +18,7 @@
 #include "common/str.h"
 #include "denial.h"
 #include "procfs.h"
+#include "tracee.h"
 
 enum {
 	TID_LIMIT = 4 * 1024 * 1024, // PID_MAX_LIMIT of 64-bit kernels, include/linux/threads.h
@@ -36,24 +33,6 @@ enum {
 	REAP_INTERVAL_NS = 2 * 1000 * 1000,
 	// Passes over the thread list while the threads still run; the rest is found when stopped.
 	SEIZE_PASSES = 3,
-};
-
-enum tracee_state {
-	TRACEE_SEIZED,
-	TRACEE_INTERRUPTED, ///< asked to stop
-	TRACEE_STOPPED,
-	TRACEE_STUCK, ///< does not stop: uninterruptible
-	TRACEE_GONE,
-};
-
-struct tracee {
-	pid_t tid;
-	enum tracee_state state;
-	int signal; ///< to be delivered on release; 0: none
-	bool rewound; ///< its registers differ from regs
-	bool regs_known;
-	struct arch_regs regs; ///< as they were at the stop
-	struct procfs_stat stat; ///< before the stop
 };
 
 struct freeze {
@@ -119,23 +98,6 @@ void freeze_destroy(struct freeze *f)
 	free(f);
 }
 
-/// Looks at a tracee and reaps it if it has ended; true then. Never consumes a stop.
-static bool reap_ended(pid_t tid, siginfo_t *si)
-{
-	// Also without WSTOPPED, wait calls see the stops of tracees, and consume them
-	// (kernel/exit.c wait_task_stopped()). So look first, and take only what is an end.
-	*si = (siginfo_t){ 0 };
-	if (waitid(P_PID, (id_t)tid, si, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
-		return true; // ECHILD: reaped already, or never ours
-	if (!si->si_pid || (si->si_code != CLD_EXITED && si->si_code != CLD_KILLED &&
-			    si->si_code != CLD_DUMPED))
-		return false;
-	// Its real parent, if it has one, still gets to see it: this only ends the tracing.
-	siginfo_t end;
-	(void)waitid(P_PID, (id_t)tid, &end, WEXITED | WNOHANG | __WALL);
-	return true;
-}
-
 /**
  * Reaps tracees that end while the tracer is blocked in PTRACE_SEIZE.
  *
@@ -150,10 +112,9 @@ static void *reaper_main(void *userdata)
 	while (!f->reaper_stop) {
 		snap_sleep_ns(REAP_INTERVAL_NS);
 		(void)pthread_mutex_lock(&f->reaper_lock);
-		siginfo_t si;
 		// The same call for a whole interval: it hangs.
 		for (size_t i = 0; f->seizing && f->seizing == seen && i < f->n; i++)
-			(void)reap_ended(f->tracees[i].tid, &si); // the tracer sees ECHILD
+			(void)tracee_reap_ended(f->tracees[i].tid); // the tracer sees ECHILD
 		seen = f->seizing;
 		(void)pthread_mutex_unlock(&f->reaper_lock);
 	}
@@ -224,33 +185,6 @@ static struct tracee *tracee_add(struct freeze *f, pid_t tid)
 	}
 	f->tracees[f->n] = (struct tracee){ .tid = tid };
 	return &f->tracees[f->n++];
-}
-
-/// Looks what became of a tracee, without waiting and without consuming anything.
-static void tracee_poll(struct tracee *t)
-{
-	siginfo_t si;
-	if (reap_ended(t->tid, &si)) {
-		t->state = TRACEE_GONE;
-		return;
-	}
-	if (!si.si_pid)
-		return;
-	t->state = TRACEE_STOPPED;
-	t->signal = si.si_status >> 8 ? 0 : si.si_status & 0x7f;
-}
-
-/// Lets a thread of another process go that got the number of one of ours.
-static void tracee_expel(struct tracee *t)
-{
-	(void)ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
-	for (int i = 0; i < 1000 && t->state != TRACEE_STOPPED && t->state != TRACEE_GONE; i++) {
-		tracee_poll(t);
-		snap_sleep_ns(100000);
-	}
-	if (t->state == TRACEE_STOPPED)
-		(void)ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->signal);
-	t->state = TRACEE_GONE;
 }
 
 static struct snap_error *seize_one(struct freeze *f, pid_t tid)
@@ -443,82 +377,20 @@ static struct snap_error *wait_stopped(struct freeze *f)
 	}
 }
 
-static ssize_t peek_memory(void *userdata, uint64_t addr, void *buf, size_t len)
-{
-	struct iovec local = { .iov_base = buf, .iov_len = len };
-	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
-	return process_vm_readv(*(const pid_t *)userdata, &local, 1, &remote, 1, 0);
-}
-
-/// struct ptrace_peeksiginfo_args, under a name that cannot clash with two libc's headers.
-struct peeksiginfo_args {
-	uint64_t off;
-	uint32_t flags;
-	int32_t nr;
-};
-
-/// The signals queued for a stopped thread, its own or (@shared) those of the whole process.
-static uint64_t queued_signals(pid_t tid, bool shared)
-{
-	siginfo_t si[16];
-	uint64_t mask = 0;
-	struct peeksiginfo_args args = { .flags = shared, .nr = ARRAY_SIZE(si) };
-	for (;;) {
-		long n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, si);
-		for (long i = 0; i < n; i++)
-			if (si[i].si_signo >= 1 && si[i].si_signo <= 64)
-				mask |= 1ULL << (si[i].si_signo - 1);
-		if (n < (long)ARRAY_SIZE(si))
-			return mask;
-		args.off += ARRAY_SIZE(si);
-	}
-}
-
-/// Would this stopped thread handle a signal as soon as it runs?
-static bool signal_due(const struct freeze *f, const struct tracee *t)
-{
-	if (t->signal)
-		return true;
-	if (!(queued_signals(t->tid, false) | queued_signals(t->tid, true)))
-		return false;
-	char path[32];
-	struct procfs_status st;
-	(void)snprintf(path, sizeof(path), "%d/status", t->tid);
-	if (procfs_read_status(f->taskfd, path, &st) < 0)
-		return true;
-	return ((st.sig_pending | st.sig_shared_pending) & ~st.sig_blocked & ~st.sig_ignored) != 0;
-}
-
-static void rewind_syscall(const struct freeze *f, struct tracee *t)
-{
-	struct arch_regs regs;
-	t->regs_known = true;
-	// A job-stopped thread would have got its EINTR from the stop signal anyway.
-	if (t->stat.state == 'T')
-		return;
-	if (!arch_rewind_syscall(&t->regs, peek_memory, &t->tid, &regs) || signal_due(f, t))
-		return;
-	if (arch_set_regs(t->tid, &regs) == 0)
-		t->rewound = true;
-}
-
-/// Hides our interruption from every stopped thread, before anything that takes time.
-static void rewind_all(struct freeze *f)
-{
-	for (size_t i = 0; i < f->n; i++) {
-		struct tracee *t = &f->tracees[i];
-		if (t->state == TRACEE_STOPPED && !t->regs_known &&
-		    arch_get_regs(t->tid, &t->regs) == 0)
-			rewind_syscall(f, t);
-	}
-}
-
 static bool any_stopped(const struct freeze *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		if (f->tracees[i].state == TRACEE_STOPPED || f->tracees[i].state == TRACEE_STUCK)
 			return true;
 	return false;
+}
+
+/// Hides our interruption from every stopped thread, before anything that takes time.
+static void rewind_all(struct freeze *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->tracees[i].state == TRACEE_STOPPED)
+			tracee_rewind(&f->tracees[i], f->taskfd);
 }
 
 struct snap_error *freeze_stop(struct freeze *f)
@@ -615,7 +487,7 @@ static struct snap_error *collect_one(struct tracee *t, struct snap_thread *thre
 	uint64_t blocked = 0;
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(blocked), &blocked) == 0)
 		thread->sighold = blocked;
-	thread->sigpend = queued_signals(t->tid, false);
+	thread->sigpend = tracee_queued_signals(t->tid);
 	return NULL;
 }
 
@@ -684,17 +556,9 @@ void freeze_release(struct freeze *f)
 		    f->tracees[i].state == TRACEE_STUCK)
 			tracee_poll(&f->tracees[i]);
 	rewind_all(f);
-	for (size_t i = 0; i < f->n; i++) {
-		struct tracee *t = &f->tracees[i];
-		if (t->state != TRACEE_STOPPED)
-			continue;
-		// A signal that came meanwhile must interrupt the call as it would have.
-		if (t->rewound && signal_due(f, t))
-			(void)arch_set_regs(t->tid, &t->regs);
-		// Fails only for a thread that was killed, and that needs nothing from us.
-		(void)ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->signal);
-		t->state = TRACEE_GONE;
-	}
+	for (size_t i = 0; i < f->n; i++)
+		if (f->tracees[i].state == TRACEE_STOPPED)
+			tracee_release(&f->tracees[i], f->taskfd);
 }
 
 uint64_t freeze_started_ns(const struct freeze *f)
