@@ -24,6 +24,7 @@ enum {
 	WATCH_NS = 100 * 1000 * 1000,
 	// The dead-man timer leaves the tracer this much time to keep a pause budget by itself.
 	BUDGET_SLACK_NS = 50 * 1000 * 1000,
+	TASK_KTHREAD = 0x00200000, // PF_KTHREAD, include/linux/sched.h
 };
 
 enum phase { PHASE_IDLE, PHASE_TAKING, PHASE_HELD, PHASE_RELEASED };
@@ -134,10 +135,32 @@ static pid_t living_thread(const struct capture *c)
 	return found;
 }
 
+/// There are processes without memory; say so before the kernel says something else.
+static struct snap_error *check_kind(const struct capture *c)
+{
+	struct procfs_stat st;
+	int r = procfs_read_stat(c->procfd, "stat", &st);
+	if (r < 0)
+		return denial_from_errno(c->ref->pid, c->procfd, -r, "look at");
+	if (st.flags & TASK_KTHREAD)
+		return snap_error_new(SNAP_FAILED,
+				      "process %d is a kernel thread and has no memory of its own",
+				      c->ref->pid);
+	if (st.state == 'Z' && living_thread(c) == c->ref->pid)
+		return snap_error_new(SNAP_NO_PROCESS,
+				      "process %d has ended; its parent has not noticed yet "
+				      "(a zombie)",
+				      c->ref->pid);
+	return NULL;
+}
+
 struct snap_error *capture_inspect(struct capture *c, struct snapshot *snap,
 				   struct memsource **ret_source)
 {
 	struct procfs_status st;
+	struct snap_error *kind = check_kind(c);
+	if (kind)
+		return kind;
 	int r = procfs_read_status(c->procfd, "status", &st);
 	if (r < 0)
 		return denial_from_errno(c->ref->pid, c->procfd, -r, "look at");
