@@ -438,7 +438,9 @@ int main(int argc, char *argv[])
 		return SNAP_USAGE;
 	}
 	set_up_signals();
-	struct worker w = { .ref = PIDREF_NULL, .reserve.fd = -EBADF, .spool = -EBADF, .output = -EBADF };
+	struct worker w = {
+		.ref = PIDREF_NULL, .reserve.fd = -EBADF, .spool = -EBADF, .output = -EBADF
+	};
 	_cleanup_(json_destroyp) struct json *reply = NULL;
 	struct json *result = NULL;
 	struct snap_error *err = receive_job(&w);

@@ -16,7 +16,7 @@
  * negative errno, restart after EINTR, and may be called by any process and thread.
  */
 
-static inline void snap_closep(int *fd)
+static inline void snap_closep(const int *fd)
 {
 	if (*fd >= 0)
 		(void)close(*fd); // nothing to do about it here; writers check fsync()

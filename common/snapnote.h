@@ -42,7 +42,7 @@ struct snapnote_gap {
 };
 
 enum snapnote_thread_flags {
-	SNAPNOTE_THREAD_PARTIAL = 1U << 0, ///< registers incomplete: the thread could not be stopped
+	SNAPNOTE_THREAD_PARTIAL = 1U << 0, ///< registers incomplete: it could not be stopped
 };
 
 struct snapnote_thread {

@@ -95,9 +95,11 @@ const char *snap_line_value(const char *text, const char *key)
 /// Length of the well-formed UTF-8 sequence at @s, 0 when there is none.
 static size_t utf8_len(const unsigned char *s, size_t left)
 {
-	size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-		     : s[0] >= 0xf0 && s[0] < 0xf5			       ? 4
-									       : 0;
+	size_t len = s[0] < 0x80		  ? 1 :
+		     s[0] >= 0xc2 && s[0] < 0xe0 ? 2 :
+		     s[0] >= 0xe0 && s[0] < 0xf0 ? 3 :
+		     s[0] >= 0xf0 && s[0] < 0xf5 ? 4 :
+						   0;
 	if (!len || len > left)
 		return 0;
 	for (size_t i = 1; i < len; i++)

@@ -24,10 +24,12 @@ void gaps_add(struct gaps *gaps, uint64_t start, uint64_t end, enum gap_reason r
 	gaps->bytes += end - start;
 	if (gap_reason_loses(reason))
 		gaps->lost_bytes += end - start;
-	struct snapnote_gap *last = gaps->n ? &gaps->list[gaps->n - 1] : NULL;
-	if (last && last->end == start && last->reason == reason) {
-		last->end = end;
-		goto out;
+	if (gaps->n) {
+		struct snapnote_gap *last = &gaps->list[gaps->n - 1];
+		if (last->end == start && last->reason == reason) {
+			last->end = end;
+			goto out;
+		}
 	}
 	if (gaps->n == gaps->size && gaps->size < GAPS_MAX) {
 		size_t size = gaps->size ? gaps->size * 2 : 64;

@@ -10,8 +10,8 @@
 /**
  * DOC: Zero pages
  *
- * pages_zero() and pages_data() look at whole pages of @len bytes at @buf, which are page-aligned, and return how many
- * bytes at its start are pages that are all zero, or pages that are not.
+ * pages_zero() and pages_data() look at whole pages of @len bytes at @buf, which are page-aligned,
+ * and return how many bytes at its start are pages that are all zero, or pages that are not.
  */
 
 enum { SNAP_PAGE = 4096 };

@@ -114,7 +114,7 @@ void reserve_add(struct reserve *r, uint64_t start, uint64_t end)
 		uint64_t len = take_budget(r, MIN(end - start, (uint64_t)STEP_BYTES));
 		if (!len)
 			return;
-		// Fails on kernels without it, on file systems without shared mappings, and on a full
+		// Fails on kernels without it, on file systems without shared mappings, on a full
 		// disk, which the ordinary way of writing will report.
 		if (madvise(r->map + start, len, MADV_POPULATE_WRITE) < 0) {
 			(void)pthread_mutex_lock(&r->lock);
@@ -187,7 +187,9 @@ char *reserve_spill(struct reserve *r, uint64_t offset, size_t *len)
 	if (r->spill && r->spilled && n) {
 		place = r->spill + r->spill_used;
 		r->spilled[r->n_spilled++] =
-			(struct reserve_spilled){ .offset = offset, .pos = r->spill_used, .len = n };
+			(struct reserve_spilled){ .offset = offset,
+						  .pos = r->spill_used,
+						  .len = n };
 		r->spill_used += n;
 		*len = n;
 	}

@@ -268,7 +268,8 @@ enum entry { ENTRY_NONE, ENTRY_64, ENTRY_32 };
 
 /// Through which instruction, standing before @pc, was the system call made?
 static enum entry entry_before(uint64_t pc, bool compat,
-			       ssize_t (*peek)(void *userdata, uint64_t addr, void *buf, size_t len),
+			       ssize_t (*peek)(void *userdata, uint64_t addr, void *buf,
+					       size_t len),
 			       void *userdata)
 {
 	uint8_t op[2];

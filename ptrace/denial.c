@@ -54,8 +54,8 @@ static struct snap_error *permission_error(pid_t pid, const struct procfs_status
 					what, pid, st->uid);
 	if (scope >= 1)
 		return snap_error_errno(SNAP_NOT_PERMITTED, errnum,
-					"cannot %s process %d: kernel.yama.ptrace_scope=%lld allows "
-					"it only with CAP_SYS_PTRACE; run as root",
+					"cannot %s process %d: kernel.yama.ptrace_scope=%lld "
+					"allows it only with CAP_SYS_PTRACE; run as root",
 					what, pid, (long long)scope);
 	return snap_error_errno(SNAP_NOT_PERMITTED, errnum,
 				"cannot %s process %d: it is set-user-ID, has more privileges than "

@@ -405,7 +405,7 @@ struct snap_error *freeze_stop(struct freeze *f)
 		rewind_all(f);
 		// All that we know have stopped, so whoever is new now was made before that. When
 		// nobody is, and the kernel counts no more than it lists, nobody runs any more.
-		size_t fresh, listed;
+		size_t fresh = 0, listed = 0;
 		err = scan_tasks(f, &fresh, &listed);
 		if (err)
 			return err;

@@ -63,7 +63,7 @@ static int open_backing(const struct livemem *mem, const struct snap_mapping *ma
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENOTSUP;
-	// Without changing its access time, where we may: only the owner and CAP_FOWNER can ask that.
+	// Without changing its access time, where we may: the owner and CAP_FOWNER can ask that.
 	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	int fd = openat(mem->piddir, path, flags | O_NOATIME);
 	if (fd < 0 && errno == EPERM)

@@ -9,7 +9,7 @@
  *
  * Private memory is read with process_vm_readv(), or through /proc/PID/mem where that cannot
  * (PROT_NONE, execute-only), and only pages that exist: reading an absent one would allocate it in
- * the process. Which ones exist is asked with PAGEMAP_SCAN (Linux 6.7), else from /proc/PID/pagemap.
+ * the process. Which ones exist is asked with PAGEMAP_SCAN (Linux 6.7) or read from pagemap.
  * Shared memory and files are read through /proc/PID/map_files, which neither faults pages into the
  * process nor depends on which of them it happens to have mapped; that needs
  * CAP_CHECKPOINT_RESTORE, and without it only the resident pages of shared memory are read.

@@ -39,7 +39,7 @@ static struct snap_error *read_identity(pid_t pid, int procfd, int piddir, struc
 {
 	struct snap_process *proc = &snap->process;
 	struct procfs_stat stat;
-	struct procfs_status status;
+	struct procfs_status status = { 0 };
 	int r = procfs_read_stat(procfd, "stat", &stat);
 	if (r == 0)
 		r = procfs_read_status(procfd, "status", &status);

@@ -91,7 +91,8 @@ void options_print(const struct option_row *rows, size_t n_rows, FILE *out)
 		bool optional = arg && arg[0] == '[';
 		int len = rows[i].letter ? snprintf(left, sizeof(left), "  -%c, ", rows[i].letter) :
 					   snprintf(left, sizeof(left), "      ");
-		len += snprintf(left + len, sizeof(left) - (size_t)len, "--%s%s%.*s%s", rows[i].name,
+		len += snprintf(left + len, sizeof(left) - (size_t)len, "--%s%s%.*s%s",
+				rows[i].name,
 				!arg	   ? "" :
 				optional ? "[=" :
 					   "=",

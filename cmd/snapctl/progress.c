@@ -32,7 +32,8 @@ void progress_show(struct progress *p, const char *label, const char *phase, uin
 	if (per_second > 0 && done <= total)
 		fprintf(stderr, ", %s/s, %s left",
 			snap_format_bytes((uint64_t)per_second, rate),
-			snap_format_ns((uint64_t)((double)(total - done) / per_second * 1e9), left));
+			snap_format_ns((uint64_t)((double)(total - done) / per_second * 1e9),
+				       left));
 	fflush(stderr);
 	p->shown = true;
 }

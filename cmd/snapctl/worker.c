@@ -45,7 +45,8 @@ static struct snap_error *find_worker(char **ret)
 	_cleanup_free_ char *self = NULL, *beside = NULL;
 	if (snap_readlink_at(AT_FDCWD, "/proc/self/exe", &self) == 0) {
 		char *slash = strrchr(self, '/');
-		if (slash && asprintf(&beside, "%.*s/procsnap-worker", (int)(slash - self), self) < 0)
+		if (slash &&
+		    asprintf(&beside, "%.*s/procsnap-worker", (int)(slash - self), self) < 0)
 			beside = NULL;
 	}
 	if (beside && access(beside, X_OK) == 0) {

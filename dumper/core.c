@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/snapnote.h"
+#include "notes.h"
+#include "pages.h"
+
+enum {
+	PAGE = 4096,
+	// Fits the caches of a core together with its destination; larger ones are slower.
+	BUFFER_BYTES = 1 << 20,
+	// A thread takes this much address space at a time: small enough that all of them end
+	// together, large enough that taking it costs nothing.
+	PIECE_MIN_BYTES = 1 << 20,
+	PIECE_MAX_BYTES = 64 << 20,
+	PIECES_A_THREAD = 16,
+	RANGES = 256,
+	DIRECT_THREADS = 2,
+	// Upper estimates of headers and notes: a program header, a line of NT_FILE and a gap for
+	// each mapping; register sets with AMX tiles and room for new ones for each thread.
+	HEAD_FIXED_BYTES = 128 << 10,
+	HEAD_MAPPING_BYTES = 56 + 24 + 24,
+	HEAD_THREAD_BYTES = 14 << 10,
+	// Room for gaps in the note, beside one for each mapping and thread.
+	SPARE_GAPS = 1024,
+};
+
+struct core {
+	const struct snapshot *snap;
+	const struct plan *plan;
+	struct note_writer notes; ///< counts at first, then writes
+	uint64_t *offsets; ///< of each segment in the file
+	uint64_t notes_offset, notes_bytes; ///< all but procsnap's own
+	uint64_t note_room, size;
+	struct gaps gaps;
+	atomic_bool abort;
+
+	// core_copy()
+	struct memsource *source;
+	struct reserve *reserve; ///< or NULL
+	const struct core_progress *progress;
+	int fd, direct_fd;
+	uint32_t flags;
+	uint64_t piece_bytes;
+	pthread_mutex_t lock; ///< protects the cursor and the error
+	size_t next_segment;
+	uint64_t next_offset;
+	struct snap_error *error;
+	atomic_bool failed;
+	atomic_uint_fast64_t done_bytes;
+};
+
+static bool is64(const struct core *c)
+{
+	return c->snap->process.machine.elf_class == ELFCLASS64;
+}
+
+static void lay_out(struct core *c, uint64_t first_offset)
+{
+	size_t headers = c->plan->n + 1; // the notes are one
+	size_t ehdr = is64(c) ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
+	size_t phdr = is64(c) ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+	size_t shdr = is64(c) ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
+
+	c->notes_offset = ehdr + headers * phdr;
+	if (headers >= PN_XNUM)
+		c->notes_offset += shdr;
+	size_t gaps = c->plan->n + c->snap->n_threads + SPARE_GAPS;
+	c->note_room = sizeof(Elf64_Nhdr) + ALIGN_UP(sizeof(SNAPNOTE_OWNER), (size_t)4) +
+		       sizeof(struct snapnote) + gaps * sizeof(struct snapnote_gap) +
+		       c->snap->n_threads * sizeof(struct snapnote_thread);
+	note_writer_init(&c->notes, -EBADF, 0);
+	notes_write(c->snap, &c->notes);
+	c->notes_bytes = c->notes.offset;
+	uint64_t pos = c->notes_offset + c->notes_bytes + c->note_room;
+	pos = MAX(ALIGN_UP(pos, (uint64_t)PAGE), first_offset);
+	for (size_t i = 0; i < c->plan->n; i++) {
+		c->offsets[i] = pos;
+		pos += c->plan->segments[i].dump_bytes;
+	}
+	c->size = pos;
+}
+
+uint64_t core_first_offset(const struct snapshot *snap, size_t threads)
+{
+	uint64_t names = snap->names.len;
+	return ALIGN_UP(HEAD_FIXED_BYTES + names + snap->n_mappings * HEAD_MAPPING_BYTES +
+				threads * HEAD_THREAD_BYTES,
+			(uint64_t)PAGE);
+}
+
+struct snap_error *core_create(const struct snapshot *snap, const struct plan *plan,
+			       uint64_t first_offset, struct core **ret)
+{
+	struct core *c = calloc(1, sizeof(*c));
+	if (!c)
+		return snap_error_oom();
+	(void)pthread_mutex_init(&c->lock, NULL); // cannot fail without attributes
+	gaps_init(&c->gaps);
+	c->direct_fd = -EBADF;
+	c->snap = snap;
+	c->plan = plan;
+	c->offsets = calloc(plan->n, sizeof(*c->offsets));
+	if (!c->offsets) {
+		core_destroy(c);
+		return snap_error_oom();
+	}
+	lay_out(c, first_offset);
+	*ret = c;
+	return NULL;
+}
+
+void core_destroy(struct core *c)
+{
+	if (!c)
+		return;
+	gaps_deinit(&c->gaps);
+	snap_error_destroy(c->error);
+	(void)pthread_mutex_destroy(&c->lock);
+	free(c->offsets);
+	free(c);
+}
+
+uint64_t core_size(const struct core *c)
+{
+	return c->size;
+}
+
+const struct gaps *core_gaps(const struct core *c)
+{
+	return &c->gaps;
+}
+
+void core_abort(struct core *c)
+{
+	c->abort = true;
+}
+
+/// Keeps the first error; the others come from the same cause.
+static void fail(struct core *c, struct snap_error *err)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	if (!c->error)
+		c->error = TAKE_PTR(err);
+	c->failed = true;
+	(void)pthread_mutex_unlock(&c->lock);
+	snap_error_destroy(err);
+}
+
+static struct snap_error *write_error(int errnum)
+{
+	bool space = errnum == ENOSPC || errnum == EDQUOT;
+	return snap_error_errno(space ? SNAP_NO_SPACE : SNAP_FAILED, errnum,
+				"cannot write the core%s",
+				errnum == EFBIG ? " (file size limit, see ulimit -f)" : "");
+}
+
+struct piece {
+	const struct snap_mapping *map;
+	uint64_t start, end; ///< addresses
+	uint64_t offset; ///< of start, in the file
+};
+
+/// The next piece of work; false when there is none left.
+static bool take_piece(struct core *c, struct piece *ret)
+{
+	bool found = false;
+	(void)pthread_mutex_lock(&c->lock);
+	while (!found && c->next_segment < c->plan->n) {
+		const struct plan_segment *seg = &c->plan->segments[c->next_segment];
+		if (c->next_offset >= seg->dump_bytes) {
+			c->next_segment++;
+			c->next_offset = 0;
+			continue;
+		}
+		uint64_t len = MIN(c->piece_bytes, seg->dump_bytes - c->next_offset);
+		*ret = (struct piece){
+			.map = seg->map,
+			.start = seg->map->start + c->next_offset,
+			.end = seg->map->start + c->next_offset + len,
+			.offset = c->offsets[c->next_segment] + c->next_offset,
+		};
+		c->next_offset += len;
+		found = true;
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+	return found;
+}
+
+static enum gap_reason gap_of(enum mem_kind kind)
+{
+	switch (kind) {
+	case MEM_GUARD:
+		return GAP_GUARD;
+	case MEM_PAST_EOF:
+		return GAP_PAST_EOF;
+	default:
+		return GAP_NOT_RESIDENT;
+	}
+}
+
+static void report(struct core *c, uint64_t bytes)
+{
+	uint64_t done = atomic_fetch_add(&c->done_bytes, bytes) + bytes;
+	if (c->progress)
+		c->progress->fn(c->progress->userdata, done);
+}
+
+/**
+ * What an error of a memsource means for the whole copy: -errno ends it, 0 is about one page only.
+ */
+static int fatal_read_error(ssize_t n)
+{
+	return n == -ESRCH || n == -ECANCELED || n == -ENOMEM ? (int)n : 0;
+}
+
+/// The disk is full: the end of the dump, or of what a partial one will hold.
+static int write_failed(struct core *c, int errnum)
+{
+	if (c->flags & CORE_KEEP_PARTIAL && (errnum == ENOSPC || errnum == EDQUOT))
+		c->abort = true;
+	else
+		fail(c, write_error(errnum));
+	return -ECANCELED;
+}
+
+/**
+ * Copies up to @len bytes at @addr to their place at @offset in the file.
+ *
+ * Returns how many, a whole number of pages, or a negative errno of the memsource; -ECANCELED also
+ * when they could not be written.
+ */
+static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kind kind,
+			 uint64_t addr, size_t len, uint64_t offset, char *buf)
+{
+	uint64_t room = UINT64_MAX;
+	char *place = c->reserve ? reserve_find(c->reserve, offset, &room) : NULL;
+	len = MIN(MIN(len, room), (size_t)BUFFER_BYTES);
+	if (c->reserve && !place)
+		place = reserve_spill(c->reserve, offset, &len);
+	ssize_t n = memsource_read(c->source, piece->map, kind, addr, place ? place : buf, len);
+	if (n == -EFAULT && place) {
+		// Was it the process's page, or ours, taken away by a full disk?
+		place = NULL;
+		n = memsource_read(c->source, piece->map, kind, addr, buf, PAGE);
+	}
+	if (n > 0)
+		n = (ssize_t)ALIGN_DOWN((size_t)n, (size_t)PAGE);
+	if (n <= 0 || place)
+		return n;
+	int fd = c->direct_fd >= 0 ? c->direct_fd : c->fd;
+	int r = pages_write(fd, buf, (size_t)n, offset);
+	return r < 0 ? write_failed(c, -r) : n;
+}
+
+/// Copies one range with contents. Returns 0, or a negative errno with the address it got to.
+static int copy_range(struct core *c, const struct piece *piece, const struct mem_range *range,
+		      char *buf, uint64_t *ret_addr)
+{
+	uint64_t addr = range->start;
+	while (addr < range->end) {
+		*ret_addr = addr;
+		if (c->abort || c->failed)
+			return -ECANCELED;
+		ssize_t n = copy_some(c, piece, range->kind, addr, range->end - addr,
+				      piece->offset + (addr - piece->start), buf);
+		if (n <= 0) {
+			int r = fatal_read_error(n);
+			if (r < 0)
+				return r;
+			gaps_add(&c->gaps, addr, addr + PAGE, GAP_UNREADABLE);
+			n = PAGE;
+		}
+		addr += (uint64_t)n;
+		report(c, (uint64_t)n);
+	}
+	return 0;
+}
+
+static int copy_piece(struct core *c, const struct piece *piece, char *buf,
+		      struct mem_range *ranges, uint64_t *ret_addr)
+{
+	for (uint64_t addr = piece->start; addr < piece->end;) {
+		*ret_addr = addr;
+		int n = memsource_scan(c->source, piece->map, addr, piece->end, ranges, RANGES);
+		if (n < 0 && fatal_read_error(n))
+			return n;
+		if (n <= 0) { // cannot be asked: try to read it all
+			ranges[0] = (struct mem_range){ addr, piece->end, MEM_DATA };
+			n = 1;
+		}
+		for (int i = 0; i < n; i++) {
+			const struct mem_range *range = &ranges[i];
+			addr = range->end;
+			if (range->kind == MEM_DATA || range->kind == MEM_FILE) {
+				int r = copy_range(c, piece, range, buf, ret_addr);
+				if (r < 0)
+					return r;
+				continue;
+			}
+			if (range->kind != MEM_ZERO)
+				gaps_add(&c->gaps, range->start, range->end, gap_of(range->kind));
+			report(c, range->end - range->start);
+		}
+	}
+	return 0;
+}
+
+/// A copy that could not be completed: an error, or gaps where partial cores are wanted.
+static void give_up(struct core *c, const struct piece *piece, uint64_t addr, int errnum)
+{
+	if (c->flags & CORE_KEEP_PARTIAL) {
+		gaps_add(&c->gaps, addr, piece->end, GAP_ABORTED);
+		return;
+	}
+	if (errnum == ESRCH)
+		fail(c, snap_error_new(SNAP_NO_PROCESS, "process %d ended while it was dumped",
+				       c->snap->process.pid));
+	else if (errnum == ENOMEM)
+		fail(c, snap_error_oom());
+	else
+		fail(c, snap_error_new(SNAP_CANCELLED, "the dump of process %d was cancelled",
+				       c->snap->process.pid));
+}
+
+static void *copy_main(void *userdata)
+{
+	struct core *c = userdata;
+	_cleanup_free_ char *buf = aligned_alloc(PAGE, BUFFER_BYTES);
+	_cleanup_free_ struct mem_range *ranges = calloc(RANGES, sizeof(*ranges));
+	if (!buf || !ranges) {
+		fail(c, snap_error_oom());
+		return NULL;
+	}
+	int r = 0;
+	for (struct piece piece; !c->failed && take_piece(c, &piece);) {
+		uint64_t addr = piece.start;
+		if (r == 0 && c->abort)
+			r = -ECANCELED;
+		if (r == 0)
+			r = copy_piece(c, &piece, buf, ranges, &addr);
+		if (r < 0)
+			give_up(c, &piece, addr, -r); // and so for all that is left
+	}
+	return NULL;
+}
+
+/// Runs @fn in @threads threads, this one among them, also when no other can be started.
+static struct snap_error *run_threads(struct core *c, unsigned int threads, void *(*fn)(void *))
+{
+	uint64_t piece = c->plan->dump_bytes / threads / PIECES_A_THREAD;
+	piece = MAX(MIN(piece, (uint64_t)PIECE_MAX_BYTES), (uint64_t)PIECE_MIN_BYTES);
+	c->piece_bytes = ALIGN_UP(piece, (uint64_t)PAGE);
+	_cleanup_free_ pthread_t *ids = calloc(threads, sizeof(*ids));
+	if (!ids)
+		return snap_error_oom();
+	unsigned int started = 0;
+	while (started + 1 < threads && !pthread_create(&ids[started], NULL, fn, c))
+		started++;
+	(void)fn(c);
+	for (unsigned int i = 0; i < started; i++)
+		(void)pthread_join(ids[i], NULL);
+	return NULL;
+}
+
+/// Reserves room for what the memory of one piece will need.
+static void reserve_piece(struct core *c, const struct piece *piece, struct mem_range *ranges)
+{
+	for (uint64_t addr = piece->start; addr < piece->end;) {
+		int n = memsource_scan(c->source, piece->map, addr, piece->end, ranges, RANGES);
+		if (n <= 0)
+			return;
+		for (int i = 0; i < n; i++) {
+			addr = ranges[i].end;
+			if (ranges[i].kind != MEM_DATA && ranges[i].kind != MEM_FILE)
+				continue;
+			uint64_t offset = piece->offset + (ranges[i].start - piece->start);
+			reserve_add(c->reserve, offset,
+				    offset + (ranges[i].end - ranges[i].start));
+		}
+	}
+}
+
+static void *reserve_main(void *userdata)
+{
+	struct core *c = userdata;
+	_cleanup_free_ struct mem_range *ranges = calloc(RANGES, sizeof(*ranges));
+	for (struct piece piece; ranges && take_piece(c, &piece);)
+		reserve_piece(c, &piece, ranges);
+	return NULL;
+}
+
+struct snap_error *core_reserve(struct core *c, struct memsource *source, unsigned int threads,
+				struct reserve *reserve)
+{
+	c->source = source;
+	c->reserve = reserve;
+	// For headers and notes, so that those of a partial core fit when the disk has become full.
+	if (c->plan->n)
+		(void)fallocate(reserve->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)c->offsets[0]);
+	struct snap_error *err = run_threads(c, threads, reserve_main);
+	reserve_close(reserve);
+	return err;
+}
+
+/**
+ * The file once more, to write past the page cache, when the core is larger than that may take:
+ * beyond it writers are made to wait for the disk anyway, and this way without pushing the pages
+ * of everybody else out of memory.
+ */
+static int open_direct(const struct core *c)
+{
+	if (!c->reserve || !reserve_exhausted(c->reserve))
+		return -EBADF;
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", c->fd);
+	return open(path, O_WRONLY | O_DIRECT | O_CLOEXEC); // not every file system can
+}
+
+struct snap_error *core_copy(struct core *c, struct memsource *source, int fd,
+			     struct reserve *reserve, unsigned int threads, uint32_t flags,
+			     const struct core_progress *progress)
+{
+	c->source = source;
+	c->fd = fd;
+	c->reserve = reserve;
+	c->flags = flags;
+	c->progress = progress;
+	c->direct_fd = open_direct(c);
+	if (c->direct_fd >= 0)
+		threads += DIRECT_THREADS; // some of them will be waiting for the disk
+	struct snap_error *err = run_threads(c, threads, copy_main);
+	snap_closep(&c->direct_fd);
+	return err ? err : TAKE_PTR(c->error);
+}
+
+/// Adds procsnap's own note; the list of gaps is cut to the room that was left for it.
+static int add_snapnote(struct core *c, const struct core_facts *facts)
+{
+	const struct snapshot *snap = c->snap;
+	size_t fixed = sizeof(Elf64_Nhdr) + ALIGN_UP(sizeof(SNAPNOTE_OWNER), (size_t)4) +
+		       sizeof(struct snapnote) + snap->n_threads * sizeof(struct snapnote_thread);
+	size_t room = (c->note_room - fixed) / sizeof(struct snapnote_gap);
+	size_t n = MIN(c->gaps.n, room);
+	struct snapnote head = {
+		.version = SNAPNOTE_VERSION,
+		.header_size = sizeof(head),
+		.gap_size = sizeof(struct snapnote_gap),
+		.n_gaps = (uint32_t)n,
+		.thread_size = sizeof(struct snapnote_thread),
+		.n_threads = (uint32_t)snap->n_threads,
+		.coredump_filter = facts->coredump_filter,
+		.realtime_ns = snap->realtime_ns,
+		.monotonic_ns = snap->monotonic_ns,
+		.pause_ns = facts->pause_ns,
+		.gap_bytes = c->gaps.bytes,
+	};
+	if (c->gaps.lost_bytes)
+		head.flags |= SNAPNOTE_PARTIAL;
+	if (n < c->gaps.n || c->gaps.dropped)
+		head.flags |= SNAPNOTE_GAPS_CUT;
+	strncpy(head.mode, snap->mode, sizeof(head.mode) - 1);
+
+	_cleanup_strbuf_ struct strbuf desc = { 0 };
+	int r = strbuf_add(&desc, &head, sizeof(head));
+	if (r >= 0)
+		r = strbuf_add(&desc, c->gaps.list, n * sizeof(*c->gaps.list));
+	for (size_t i = 0; r >= 0 && i < snap->n_threads; i++) {
+		const struct snap_thread *t = &snap->threads[i];
+		struct snapnote_thread entry = {
+			.tid = t->tid,
+			.ns_tid = t->ns_tid,
+			.flags = t->flags & SNAP_THREAD_PARTIAL ? SNAPNOTE_THREAD_PARTIAL : 0,
+			.state = (uint8_t)t->state,
+		};
+		r = strbuf_add(&desc, &entry, sizeof(entry));
+	}
+	if (r >= 0)
+		note_write(&c->notes, SNAPNOTE_OWNER, NT_PROCSNAP_SNAPSHOT, desc.data, desc.len,
+			   desc.len);
+	return r;
+}
+
+static uint32_t segment_flags(const struct snap_mapping *map)
+{
+	return (map->flags & SNAP_MAP_READ ? PF_R : 0U) |
+	       (map->flags & SNAP_MAP_WRITE ? PF_W : 0U) |
+	       (map->flags & SNAP_MAP_EXEC ? PF_X : 0U);
+}
+
+// The structures of both widths have the same member names, but not the same order.
+#define ADD_HEADERS(Ehdr, Phdr, Shdr, c, buf)                                                    \
+	do {                                                                                     \
+		bool many = (c)->plan->n + 1 >= PN_XNUM;                                         \
+		Ehdr ehdr = {                                                                    \
+			.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3,                         \
+				     (c)->snap->process.machine.elf_class, ELFDATA2LSB,          \
+				     EV_CURRENT },                                               \
+			.e_type = ET_CORE,                                                       \
+			.e_machine = (c)->snap->process.machine.elf_machine,                     \
+			.e_version = EV_CURRENT,                                                 \
+			.e_phoff = sizeof(Ehdr),                                                 \
+			.e_ehsize = sizeof(Ehdr),                                                \
+			.e_phentsize = sizeof(Phdr),                                             \
+			.e_phnum = many ? PN_XNUM : (uint16_t)((c)->plan->n + 1),                \
+		};                                                                               \
+		size_t shoff = sizeof(Ehdr) + ((c)->plan->n + 1) * sizeof(Phdr);                 \
+		if (many) {                                                                      \
+			ehdr.e_shoff = (__typeof__(ehdr.e_shoff))shoff;                          \
+			ehdr.e_shentsize = sizeof(Shdr);                                         \
+			ehdr.e_shnum = 1;                                                        \
+		}                                                                                \
+		r = strbuf_add((buf), &ehdr, sizeof(ehdr));                                      \
+		Phdr phdr = { .p_type = PT_NOTE };                                               \
+		phdr.p_offset = (__typeof__(phdr.p_offset))(c)->notes_offset;                    \
+		phdr.p_filesz =                                                                  \
+			(__typeof__(phdr.p_filesz))((c)->notes.offset - (c)->notes_offset);      \
+		phdr.p_align = 4;                                                                \
+		if (r >= 0)                                                                      \
+			r = strbuf_add((buf), &phdr, sizeof(phdr));                              \
+		for (size_t i = 0; r >= 0 && i < (c)->plan->n; i++) {                            \
+			const struct plan_segment *seg = &(c)->plan->segments[i];                \
+			phdr = (Phdr){ .p_type = PT_LOAD, .p_align = PAGE };                     \
+			phdr.p_flags = segment_flags(seg->map);                                  \
+			phdr.p_offset = (__typeof__(phdr.p_offset))(c)->offsets[i];              \
+			phdr.p_vaddr = (__typeof__(phdr.p_vaddr))seg->map->start;                \
+			phdr.p_filesz = (__typeof__(phdr.p_filesz))seg->dump_bytes;              \
+			phdr.p_memsz =                                                           \
+				(__typeof__(phdr.p_memsz))(seg->map->end - seg->map->start);     \
+			r = strbuf_add((buf), &phdr, sizeof(phdr));                              \
+		}                                                                                \
+		/* the ELF way to say more than fits: gABI "Number of program headers" */        \
+		Shdr shdr = { .sh_type = SHT_NULL, .sh_size = 1 };                               \
+		shdr.sh_info = (__typeof__(shdr.sh_info))((c)->plan->n + 1);                     \
+		if (r >= 0 && many)                                                              \
+			r = strbuf_add((buf), &shdr, sizeof(shdr));                              \
+	} while (0)
+
+static int build_headers(const struct core *c, struct strbuf *buf)
+{
+	int r;
+	if (is64(c))
+		ADD_HEADERS(Elf64_Ehdr, Elf64_Phdr, Elf64_Shdr, c, buf);
+	else
+		ADD_HEADERS(Elf32_Ehdr, Elf32_Phdr, Elf32_Shdr, c, buf);
+	return r;
+}
+
+/// Ends what core_copy() left for after the pause.
+static struct snap_error *settle(struct core *c, int fd)
+{
+	int r = c->reserve ? reserve_flush(c->reserve) : 0;
+	if (r < 0)
+		return write_error(-r);
+	if (ftruncate(fd, (off_t)c->size) < 0)
+		return write_error(errno);
+	r = c->reserve ? reserve_trim(c->reserve) : 0;
+	return r < 0 ? write_error(-r) : NULL;
+}
+
+struct snap_error *core_finish(struct core *c, int fd, const struct core_facts *facts)
+{
+	_cleanup_strbuf_ struct strbuf head = { 0 };
+	struct snap_error *err = settle(c, fd);
+	if (err)
+		return err;
+	gaps_close(&c->gaps);
+	note_writer_init(&c->notes, fd, c->notes_offset);
+	notes_write(c->snap, &c->notes);
+	if (add_snapnote(c, facts) < 0)
+		return snap_error_oom();
+	int r = note_writer_flush(&c->notes);
+	if (r < 0)
+		return write_error(-r);
+	uint64_t end = ALIGN_UP(c->notes.offset, (uint64_t)PAGE);
+	if (c->plan->n && end < c->offsets[0]) // more was set aside than the notes needed
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end,
+				(off_t)(c->offsets[0] - end));
+	// Last, for without them the file is no core.
+	if (build_headers(c, &head) < 0)
+		return snap_error_oom();
+	r = snap_pwrite_all(fd, head.data, head.len, 0);
+	return r < 0 ? write_error(-r) : NULL;
+}

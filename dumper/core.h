@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/memsource.h"
+#include "common/snapshot.h"
+#include "gaps.h"
+#include "plan.h"
+#include "reserve.h"
+
+/**
+ * DOC: Writing a core
+ *
+ * The file is laid out before a byte is written: ELF header, program headers, notes, room for
+ * procsnap's own note, then the dumped segments page-aligned one after the other. Memory is then
+ * copied to its place by several threads (core_copy(), the only part that needs the process to
+ * stand still), and at the end the headers and notes are filled in (core_finish()), when the pause
+ * and the gaps are known. A file that never got there has no ELF magic and is no core.
+ *
+ * Absent and zero pages are not written, so they are holes where the file system has holes.
+ */
+
+struct core;
+
+struct core_progress {
+	void (*fn)(void *userdata, uint64_t done_bytes);
+	void *userdata;
+};
+
+/**
+ * Lays the core out. @snap and @plan are borrowed and must outlive it.
+ *
+ * The first segment lies at @first_offset if headers and notes end before that, so that a core
+ * foretold from a look at a running process (core_reserve()) has its segments where the real one
+ * will have them.
+ */
+struct snap_error *core_create(const struct snapshot *snap, const struct plan *plan,
+			       uint64_t first_offset, struct core **ret) _must_check_;
+/// A good first offset for a process with @threads threads, whose registers are not known yet.
+uint64_t core_first_offset(const struct snapshot *snap, size_t threads);
+void core_destroy(struct core *core);
+DEFINE_CLEANUP(struct core *, core_destroy);
+
+/// The apparent size of the file.
+uint64_t core_size(const struct core *core);
+
+enum core_copy_flags {
+	/// When the process ends or the copy is aborted, what is missing becomes gaps.
+	CORE_KEEP_PARTIAL = 1U << 0,
+};
+
+/**
+ * Makes the page cache ready for the core that this one foretells.
+ *
+ * @core is laid out from a look at the process while it still runs; the core that is then taken is
+ * another one, laid out anew, of which most will lie at the same places.
+ */
+struct snap_error *core_reserve(struct core *core, struct memsource *source, unsigned int threads,
+				struct reserve *reserve) _must_check_;
+
+/**
+ * Copies the memory into @fd, a regular file without data, with @threads threads (at least 1).
+ *
+ * @reserve belongs to the same file, or is NULL; it must live until core_finish(). The file has its
+ * final size and holes only after that.
+ * @progress is called by any of them after each piece with the bytes of address space done so far.
+ */
+struct snap_error *core_copy(struct core *core, struct memsource *source, int fd,
+			     struct reserve *reserve, unsigned int threads, uint32_t flags,
+			     const struct core_progress *progress) _must_check_;
+/// Makes a core_copy() that is under way end early, in any thread or a signal handler.
+void core_abort(struct core *core);
+
+struct core_facts {
+	uint64_t pause_ns;
+	uint32_t coredump_filter; ///< the mask that was followed
+};
+
+/// Writes headers and notes. The gaps are final afterwards.
+struct snap_error *core_finish(struct core *core, int fd, const struct core_facts *facts)
+	_must_check_;
+
+/// What is missing; sorted once the core is finished. Borrowed.
+const struct gaps *core_gaps(const struct core *core);

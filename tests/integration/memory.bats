@@ -1,0 +1,444 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What is in a core, kind by kind of memory, checked from the file alone; and that getting it there
+# cost the process nothing.
+
+load common
+
+content_of() { # NAME
+	printf '%s=%s\n' "$1" "$(key "$1")"
+}
+
+addr_of() { # NAME
+	key "$1" | cut -d: -f1
+}
+
+size_of() { # NAME
+	key "$1" | cut -d: -f2
+}
+
+disk() { # NAME
+	"$CORECHECK" disk "$CORE" "$(addr_of "$1")" "$(size_of "$1")"
+}
+
+dumped() { # NAME
+	"$CORECHECK" dumped "$CORE" "$(addr_of "$1")" "$(size_of "$1")"
+}
+
+verify() { # NAME...
+	local name
+	for name; do
+		has_key "$name" || continue
+		"$CORECHECK" verify "$CORE" "$(content_of "$name")" \
+			"$(key "${name}_readable" 2>/dev/null || size_of "$name")" \
+			"$(key "${name}_guards" 2>/dev/null || true)"
+	done
+}
+
+# gaps_in NAME: "PAGE PAGE REASON" of the gaps in this mapping.
+gaps_in() {
+	local base end from to reason
+	base=$(addr_of "$1")
+	end=$((base + $(size_of "$1")))
+	"$CORECHECK" note "$CORE" | sed -n 's/^gap //p' | while read -r from to reason; do
+		from=$((0x$from > base ? 0x$from : base)) to=$((0x$to < end ? 0x$to : end))
+		((from >= to)) || echo "$(((from - base) / 4096)) $(((to - base) / 4096)) $reason"
+	done
+}
+
+start_memory() {
+	target_start memory "$@"
+	if has_key skipped; then
+		SKIPPED=,$(key skipped),
+		echo "this machine lacks $SKIPPED"
+	fi
+}
+
+lacks() {
+	[[ ${SKIPPED-} == *,$1,* ]]
+}
+
+@test "private memory of every protection" {
+	start_memory
+	dump
+	expect 0
+	verify sparse none readonly writeonly exec execonly rwx locked dontfork wipeonfork \
+		mergeable devzero pageout zeropage
+	unharmed
+}
+
+@test "private memory without process_vm_readv and PAGEMAP_SCAN" {
+	start_memory
+	local mask
+	for mask in process_vm_readv pagemap_scan pagemap_scan,process_vm_readv; do
+		PROCSNAP_MASK=$mask dump
+		expect 0
+		verify sparse none readonly writeonly exec execonly rwx locked dontfork wipeonfork \
+			mergeable devzero pageout zeropage thp file_private deleted memfd_private \
+			memfd_shared anonshared sysv
+		unharmed
+	done
+}
+
+# This is how anybody but root dumps.
+@test "private memory without map_files" {
+	start_memory
+	local mask
+	for mask in map_files pagemap_scan,process_vm_readv,map_files; do
+		PROCSNAP_MASK=$mask dump
+		[ "$status" = 0 ] || expect $EX_PARTIAL
+		verify sparse none readonly writeonly exec execonly rwx locked dontfork wipeonfork \
+			mergeable devzero pageout zeropage thp file_private deleted
+		# The resident pages of shared memory.
+		verify anonshared memfd_shared sysv ||
+			[[ $(gaps_in anonshared) == *not-resident ]]
+		unharmed
+	done
+}
+
+@test "huge pages by themselves" {
+	start_memory
+	lacks thp && skip "no transparent huge pages"
+	dump
+	expect 0
+	verify thp
+	[ "$(target_cmd thp)" = "thp $(key thp_kb)" ]
+	unharmed
+}
+
+@test "never touched: not read, not on disk" {
+	start_memory
+	dump
+	expect 0
+	verify untouched noreserve
+	[ "$(disk untouched)" = 0 ]
+	[ "$(disk noreserve)" = 0 ]
+	[ "$(disk zeropage)" = 0 ]
+	[ "$(dumped noreserve)" = 0 ]
+	# 64 GiB of address space cost nothing, and apparent size is bounded too.
+	(($(stat -c %b "$CORE") * 512 < 64 << 20))
+	(($(stat -c %s "$CORE") < 1 << 30))
+	# The segments are there, so that debuggers know the addresses.
+	local base
+	base=$(printf '%x' "$(addr_of noreserve)")
+	"$CORECHECK" segments "$CORE" | awk -v a="$base" '$1 <= a' | grep -q .
+	unharmed
+}
+
+@test "sparse: the pages between are holes" {
+	start_memory
+	dump
+	expect 0
+	verify sparse anonshared memfd_shared memfd_private sysv
+	# 22 of 64 pages have content.
+	[ "$(disk sparse)" = $((22 * 4096)) ]
+	[ "$(disk anonshared)" = $((8 * 4096)) ]
+	[ "$(disk memfd_shared)" = $((6 * 4096)) ]
+	[ "$(disk memfd_private)" = $((6 * 4096)) ]
+	[ "$(disk sysv)" = $((4 * 4096)) ]
+	[ "$(disk anonshared_untouched)" = 0 ]
+}
+
+@test "MADV_DONTDUMP is left out, and is in with --all" {
+	start_memory
+	dump
+	expect 0
+	[ "$(dumped dontdump)" = 0 ]
+	dump --all
+	[ "$status" = 0 ] || expect $EX_PARTIAL
+	verify dontdump
+	unharmed
+}
+
+@test "files: private pages by default, the rest as the filter says" {
+	start_memory
+	dump
+	expect 0
+	# A private mapping with pages of its own is dumped whole, as the kernel does.
+	verify file_private deleted
+	[ "$(dumped file_shared)" = 0 ]
+	dump --filter 0xff
+	expect 0
+	verify file_private file_shared deleted memfd_shared anonshared
+	dump --filter 0
+	expect 0
+	[ "$(dumped sparse)" = 0 ]
+	[ "$(dumped file_private)" = 0 ]
+	[ "$(dumped anonshared)" = 0 ]
+	[ "$(note filter)" = 0x0 ]
+	dump --filter 0x1
+	verify sparse
+	[ "$(dumped anonshared)" = 0 ]
+	dump --filter 0x2
+	verify anonshared memfd_shared sysv
+	[ "$(dumped sparse)" = 0 ]
+	dump --filter 0x8
+	verify file_shared
+	[ "$(dumped file_private)" = 0 ]
+	unharmed
+}
+
+@test "the process's own coredump_filter is followed" {
+	start_memory
+	echo 0x8 >"/proc/$PID/coredump_filter"
+	dump
+	expect 0
+	[ "$(note filter)" = 0x8 ]
+	verify file_shared
+	[ "$(dumped sparse)" = 0 ]
+	echo 0x33 >"/proc/$PID/coredump_filter"
+	unharmed
+}
+
+@test "guard pages are gaps, and so are pages behind the end of a file" {
+	start_memory
+	dump --json --filter 0x3f
+	expect 0
+	verify guard past_eof guarded_stack
+	if ! lacks guard; then
+		[ "$(gaps_in guard)" = $'2 3 guard\n5 6 guard\n15 16 guard' ]
+		[ "$(gaps_in guarded_stack)" = "1 2 guard" ]
+		[ "$(field '[.gaps[] | select(.reason == "guard")] | length')" -ge 4 ]
+	fi
+	[ "$(gaps_in past_eof)" = "3 5 past-eof" ]
+	# Nothing was lost: the core is whole.
+	field '.lost_bytes == 0 and .gap_bytes > 0' >/dev/null
+	[ "$(note partial)" = 0 ]
+	unharmed
+}
+
+@test "guard pages and the end of a file with an older kernel's means" {
+	start_memory
+	local mask
+	for mask in pagemap_scan process_vm_readv pagemap_scan,process_vm_readv; do
+		PROCSNAP_MASK=$mask dump --json --filter 0x3f
+		expect 0
+		verify guard past_eof guarded_stack
+		[ "$(gaps_in past_eof)" = "3 5 past-eof" ]
+		lacks guard || [ "$(gaps_in guard | cut -d' ' -f 1,2)" = $'2 3\n5 6\n15 16' ]
+		unharmed
+	done
+}
+
+@test "memfd_secret: absent, and a gap with --all" {
+	start_memory
+	has_key secret || skip "memfd_secret is not there"
+	dump
+	expect 0
+	[ "$(dumped secret)" = 0 ]
+	dump --all --json
+	# It was asked for, and cannot be had.
+	expect $EX_PARTIAL
+	[ "$(gaps_in secret)" = "0 4 unreadable" ]
+	[ "$(note partial)" = 1 ]
+	field '.lost_bytes >= 16384' >/dev/null
+	verify sparse none execonly dontdump file_private file_shared memfd_shared guard
+	[ "$(disk secret)" = 0 ]
+	error_has "missing"
+	unharmed
+}
+
+@test "device memory is never read, also with --all" {
+	start_memory
+	dump --all
+	local name
+	for name in io_uring perf; do
+		has_key $name || continue
+		echo $name
+		# perf's ring is VM_IO or VM_PFNMAP; io_uring's is ordinary kernel memory on some.
+		"$CORECHECK" segments "$CORE" >/dev/null
+	done
+	unharmed
+}
+
+@test "hugetlb pages" {
+	need_root
+	local was=/proc/sys/vm/nr_hugepages old
+	[ -w $was ] || skip "no huge pages in this kernel"
+	old=$(cat $was)
+	at_end "echo $old >$was"
+	echo $((old + 8)) >$was
+	(($(awk '/HugePages_Free/ { print $2 }' /proc/meminfo) >= 4)) ||
+		skip "no memory for huge pages"
+	start_memory
+	has_key hugetlb_private || skip "huge pages cannot be mapped"
+	dump --json # the default filter has private huge pages
+	expect 0
+	verify hugetlb_private
+	[ "$(dumped hugetlb_shared)" = 0 ]
+	dump --filter 0x7f
+	expect 0
+	verify hugetlb_private hugetlb_shared
+	dump --all
+	verify hugetlb_private hugetlb_shared
+	# The second half was never touched, and still has no page.
+	local name
+	for name in hugetlb_private hugetlb_shared; do
+		[ "$("$CORECHECK" disk "$CORE" "$(addr_of $name | xargs printf '%d\n' |
+			awk '{ printf "%d", $1 + 2097152 }')" 2097152)" = 0 ]
+	done
+	PROCSNAP_MASK=pagemap_scan,process_vm_readv dump --filter 0x7f
+	verify hugetlb_private
+	unharmed
+	target_quit
+}
+
+@test "the dump makes no page resident in the process" {
+	start_memory
+	local before after
+	dump # what is read the first time is not about pages: the vdso
+	before=$(smaps_sum "$PID" Rss)
+	dump
+	dump --all
+	after=$(smaps_sum "$PID" Rss)
+	echo "Rss $before kB, then $after kB"
+	((after <= before))
+	unharmed
+}
+
+@test "nor with what older kernels have" {
+	start_memory
+	local mask before after
+	for mask in pagemap_scan process_vm_readv pagemap_scan,process_vm_readv; do
+		PROCSNAP_MASK=$mask dump
+		before=$(smaps_sum "$PID" Rss)
+		PROCSNAP_MASK=$mask dump --filter 0xff
+		after=$(smaps_sum "$PID" Rss)
+		echo "$mask: Rss $before kB, then $after kB"
+		((after <= before))
+	done
+	unharmed
+}
+
+@test "a big process grows by nothing" {
+	target_start gap-probe 64 --untouched
+	local before after
+	before=$(smaps_sum "$PID" Rss)
+	dump
+	expect 0
+	after=$(smaps_sum "$PID" Rss)
+	((after <= before + 64)) # its stack of readings grows
+	(($(stat -c %b "$CORE") * 512 < 8 << 20))
+	unharmed
+}
+
+@test "zeros are holes" {
+	target_start gap-probe 64 --fill zero
+	dump --json
+	expect 0
+	(($(stat -c %b "$CORE") * 512 < 4 << 20))
+	(($(field .bytes_on_disk) == $(stat -c %b "$CORE") * 512))
+	(($(field .bytes) == $(stat -c %s "$CORE")))
+	unharmed
+}
+
+@test "shared memory that only another process has touched" {
+	need_root
+	target_start "$TOOLS/shmfill" 16
+	local before after
+	before=$(smaps_sum "$PID" Rss)
+	dump --json
+	expect 0
+	field '.lost_bytes == 0' >/dev/null
+	verify anon memfd
+	[ "$(disk anon)" = $((8 << 20)) ]
+	after=$(smaps_sum "$PID" Rss)
+	((after <= before + 16))
+	unharmed
+	# Without map_files it cannot be read without mapping it: then it is a gap, and said so.
+	PROCSNAP_MASK=map_files dump --json
+	expect $EX_PARTIAL
+	[[ $(gaps_in anon) == *not-resident ]]
+	[[ $(gaps_in memfd) == *not-resident ]]
+	error_has CAP_CHECKPOINT_RESTORE
+	unharmed
+	target_quit
+}
+
+@test "swapped pages are in the core" {
+	need_mount
+	need_command swapon mkswap
+	local swap
+	swap=$(mktemp "${PROCSNAP_TEST_DIR:-/var/tmp}/procsnap-swap.XXXXXX")
+	at_end "rm -f '$swap'"
+	chmod 600 "$swap"
+	dd if=/dev/zero of="$swap" bs=1M count=64 status=none
+	mkswap "$swap" >/dev/null
+	swapon "$swap" 2>"$DIR/why" || skip "swapon: $(cat "$DIR/why")"
+	at_end "swapoff '$swap'"
+	start_memory
+	(($(key swap_kb) > 0)) || skip "the kernel did not swap the target out"
+	local before after mask
+	for mask in '' pagemap_scan; do
+		before=$(smaps_sum "$PID" Swap)
+		PROCSNAP_MASK=$mask dump --json
+		expect 0
+		field '.lost_bytes == 0' >/dev/null
+		verify pageout anonshared_pageout sparse
+		after=$(smaps_sum "$PID" Swap)
+		echo "swapped out: $before kB, then $after kB"
+	done
+	unharmed
+	target_quit
+}
+
+@test "what is never touched stays untouched beside a swap file" {
+	start_memory
+	# Only what the core holds is read: noreserve has 64 GiB of nothing.
+	dump --all
+	[ "$(disk untouched)" = 0 ]
+	[ "$(disk noreserve)" = 0 ]
+	unharmed
+}
+
+@test "32 bits" {
+	target_start simple-32
+	dump
+	expect 0
+	verify_content
+	[ "$(note version)" = 1 ]
+	[ "$(note threads)" = 5 ]
+	unharmed
+}
+
+@test "the note: times, mode, threads" {
+	target_start simple
+	local before after
+	before=$(date +%s%N)
+	dump --json
+	after=$(date +%s%N)
+	expect 0
+	(($(note realtime_ns) >= before && $(note realtime_ns) <= after))
+	[ "$(note mode)" = copy ]
+	[ "$(note pause_ns)" = "$(field .pause_ns)" ]
+	[ "$(note threads)" = 5 ]
+	[ "$(note filter)" = 0x33 ]
+	[ "$(note gaps_cut)" = 0 ]
+	# The type is no other note's, and there is exactly one.
+	[ "$("$CORECHECK" notes "$CORE" | grep -c '^procsnap 0x534e4150 ')" = 1 ]
+}
+
+@test "NT_FILE lists what /proc/PID/maps lists" {
+	target_start simple
+	dump
+	"$CORECHECK" files "$CORE" >"$DIR/core"
+	awk '$5 != 0 && $6 != "" { name = $0; sub(/^[^\/]*/, "", name); split($1, a, "-");
+		print a[1], a[2], $3, name }' "/proc/$PID/maps" |
+		while read -r start end offset name; do
+			printf '%s %s %x %s\n' "${start##0}" "${end##0}" $((0x$offset)) "$name"
+		done >"$DIR/maps"
+	diff "$DIR/maps" "$DIR/core"
+}
+
+@test "mappings with strange names" {
+	local odd=$OUT/$'odd \e[31m\nname (deleted)'
+	head -c 8192 /dev/urandom >"$odd"
+	cp "$BUILD/targets/simple" "$OUT/a b"$'\n'"c"
+	target_start "$OUT/a b"$'\n'"c"
+	dump
+	expect 0
+	well_formed
+	"$CORECHECK" files "$CORE" | grep -q "a b"
+	[[ $output$errors != *$'\e'* ]]
+	unharmed
+}
