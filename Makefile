@@ -235,7 +235,7 @@ lint: lint-text ## Check with clang-tidy, cppcheck, shellcheck, codespell, mando
 lint-text:
 	$(call say,TEXT,scripts and rules of the house)
 	$(Q)shellcheck -x $(SHELL_SRC)
-	$(Q)codespell -q 3 --skip='./build,./.git,./tests/fuzz/corpus,./LICENSE' -L crasher,statics,ue
+	$(Q)codespell -q 3 --skip='./build,./.git,./tests/fuzz/corpus,./LICENSE' -L crasher,statics,ue,tru
 	$(Q)tests/lint/rules
 
 format: ## Format what has changed since HEAD (advice, not law)

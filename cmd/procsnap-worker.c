@@ -195,7 +195,7 @@ static struct json *describe_dump(const struct worker *w, struct snapshot *snap,
 	warn_gaps(snap, gaps);
 	struct json *warnings = json_new_array();
 	for (size_t i = 0; i < snap->n_warnings; i++)
-		json_add_text(warnings, snap->warnings[i]);
+		json_add_message(warnings, snap->warnings[i]);
 	json_set(json, "warnings", warnings);
 	return json;
 }

@@ -88,18 +88,15 @@ int ipc_recv(int sock, struct json **ret, int ret_fds[static IPC_MAX_FDS])
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (!n)
-		return -ECONNRESET;
-
 	int fds[IPC_MAX_FDS];
 	for (int i = 0; i < IPC_MAX_FDS; i++)
 		fds[i] = -EBADF;
 	bool fits = take_fds(&msg, fds);
-	struct json *json = fits && n <= IPC_MAX_BYTES ? json_parse(buf, (size_t)n) : NULL;
+	struct json *json = fits && n && n <= IPC_MAX_BYTES ? json_parse(buf, (size_t)n) : NULL;
 	if (!json) {
 		for (int i = 0; i < IPC_MAX_FDS; i++)
 			snap_closep(&fds[i]);
-		return -EBADMSG;
+		return n ? -EBADMSG : -ECONNRESET;
 	}
 	memcpy(ret_fds, fds, sizeof(fds));
 	*ret = json;

@@ -19,15 +19,18 @@ struct json *job_to_json(const struct job *job)
 
 int job_from_json(const struct json *json, struct job *ret)
 {
+	uint64_t flags = json_get_u64(json, "flags", 0), filter = json_get_u64(json, "filter", 0);
+	uint64_t level = json_get_u64(json, "level", 0);
 	// A worker and a starter of different versions must not guess what the other means.
-	if (json_get_u64(json, "version", 0) != JOB_VERSION)
+	if (json_get_u64(json, "version", 0) != JOB_VERSION || flags > UINT32_MAX ||
+	    filter > UINT32_MAX || level > INT32_MAX)
 		return -EBADMSG;
 	*ret = (struct job){
-		.flags = (uint32_t)json_get_u64(json, "flags", 0),
-		.filter = (uint32_t)json_get_u64(json, "filter", 0),
+		.flags = (uint32_t)flags,
+		.filter = (uint32_t)filter,
 		.max_pause_ns = json_get_u64(json, "max_pause_ns", 0),
 		.free_bytes = json_get_u64(json, "free_bytes", 0),
-		.level = (int)json_get_u64(json, "level", 0),
+		.level = (int)level,
 	};
 	return 0;
 }
@@ -36,7 +39,7 @@ struct json *job_error_to_json(const struct snap_error *err)
 {
 	struct json *json = json_new_object(), *inner = json_new_object();
 	json_set_text(inner, "code", snap_code_name(err->code));
-	json_set_text(inner, "message", err->message);
+	json_set_message(inner, "message", err->message);
 	json_set(json, "error", inner);
 	return json;
 }
@@ -47,6 +50,7 @@ struct snap_error *job_error_from_json(const struct json *json)
 	if (!inner)
 		return NULL;
 	const char *message = json_get_text(inner, "message");
-	return snap_error_new(snap_code_from_name(json_get_text(inner, "code")), "%s",
+	enum snap_code code = snap_code_from_name(json_get_text(inner, "code"));
+	return snap_error_new(code ? code : SNAP_FAILED, "%s",
 			      message ? message : "failed for an unknown reason");
 }

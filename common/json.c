@@ -31,12 +31,13 @@ struct json *json_new_array(void)
 
 struct json *json_parse(const char *text, size_t len)
 {
-	if (len > INT32_MAX)
+	// json-c's own check lets overlong forms and surrogates through.
+	if (len > INT32_MAX || !snap_is_utf8(text, len))
 		return NULL;
 	json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
 	if (!tok)
 		return NULL;
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	json_object *o = json_tokener_parse_ex(tok, text, (int)len);
 	bool whole = json_tokener_get_error(tok) == json_tokener_success &&
 		     json_tokener_get_parse_end(tok) == len;
@@ -88,9 +89,21 @@ void json_add(struct json *array, struct json *value)
 		json_object_put(obj(value));
 }
 
-void json_add_text(struct json *array, const char *value)
+/// As it is, unless something in it slipped through unescaped.
+static struct json *message_value(const char *value)
 {
-	json_add(array, text_value(value));
+	return value && snap_is_printable(value) ? wrap(json_object_new_string(value)) :
+						   text_value(value);
+}
+
+void json_set_message(struct json *object, const char *key, const char *value)
+{
+	json_set(object, key, message_value(value));
+}
+
+void json_add_message(struct json *array, const char *value)
+{
+	json_add(array, message_value(value));
 }
 
 const struct json *json_get(const struct json *object, const char *key)

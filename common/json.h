@@ -30,11 +30,13 @@ void json_set_bool(struct json *object, const char *key, bool value);
 void json_set_u64(struct json *object, const char *key, uint64_t value);
 /// A string, escaped when it needs to be; NULL becomes null.
 void json_set_text(struct json *object, const char *key, const char *value);
+/// A string of our own, such as an error message, in which text from outside is escaped already.
+void json_set_message(struct json *object, const char *key, const char *value);
 /// Takes ownership of @value.
 void json_set(struct json *object, const char *key, struct json *value);
 /// Both take ownership or copy as above.
 void json_add(struct json *array, struct json *value);
-void json_add_text(struct json *array, const char *value);
+void json_add_message(struct json *array, const char *value);
 
 /// @fallback when the key is missing or of another type.
 bool json_get_bool(const struct json *object, const char *key, bool fallback);

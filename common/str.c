@@ -105,12 +105,32 @@ static size_t utf8_len(const unsigned char *s, size_t left)
 	for (size_t i = 1; i < len; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	// Overlong forms, surrogates and beyond U+10FFFF; C1 controls move terminals as well.
+	// Overlong forms, surrogates and beyond U+10FFFF.
 	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90) ||
-	    (s[0] == 0xc2 && s[1] < 0xa0))
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
 		return 0;
 	return len;
+}
+
+/// The same, but 0 for control characters too: C0, DEL and C1, all of which move terminals.
+static size_t printable_len(const char *s, size_t left)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	if (u[0] < 0x20 || u[0] == 0x7f || (u[0] == 0xc2 && left > 1 && u[1] < 0xa0))
+		return 0;
+	return utf8_len(u, left);
+}
+
+bool snap_is_utf8(const char *s, size_t len)
+{
+	while (len) {
+		size_t n = utf8_len((const unsigned char *)s, len);
+		if (!n)
+			return false;
+		s += n;
+		len -= n;
+	}
+	return true;
 }
 
 char *snap_escape(const char *s, size_t len)
@@ -125,8 +145,8 @@ char *snap_escape(const char *s, size_t len)
 	char *q = out;
 	for (size_t i = 0; i < len;) {
 		unsigned char c = (unsigned char)s[i];
-		size_t n = utf8_len((const unsigned char *)s + i, len - i);
-		if (!n || c < 0x20 || c == 0x7f || c == '\\') {
+		size_t n = printable_len(s + i, len - i);
+		if (!n || c == '\\') {
 			*q++ = '\\';
 			*q++ = 'x';
 			*q++ = hex[c >> 4];
@@ -140,6 +160,18 @@ char *snap_escape(const char *s, size_t len)
 	}
 	*q = '\0';
 	return out;
+}
+
+bool snap_is_printable(const char *s)
+{
+	for (size_t len = strlen(s); len;) {
+		size_t n = printable_len(s, len);
+		if (!n)
+			return false;
+		s += n;
+		len -= n;
+	}
+	return true;
 }
 
 const char *snap_format_bytes(uint64_t bytes, char buf[static 16])
@@ -157,7 +189,9 @@ const char *snap_format_bytes(uint64_t bytes, char buf[static 16])
 
 const char *snap_format_ns(uint64_t ns, char buf[static 16])
 {
-	if (ns >= 1000000000)
+	if (ns > 1000000000000000000) // would not fit with decimals
+		(void)snprintf(buf, 16, "%.0f s", (double)ns / 1e9);
+	else if (ns >= 1000000000)
 		(void)snprintf(buf, 16, "%.2f s", (double)ns / 1e9);
 	else if (ns >= 1000000)
 		(void)snprintf(buf, 16, "%.2f ms", (double)ns / 1e6);

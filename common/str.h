@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,10 @@ const char *snap_line_value(const char *text, const char *key);
  * is not UTF-8 become \\xNN. Owned by the caller; NULL only when out of memory.
  */
 char *snap_escape(const char *s, size_t len);
+/// Are the @len bytes well-formed UTF-8?
+bool snap_is_utf8(const char *s, size_t len);
+/// Is it UTF-8 without control characters, fit for a terminal as it is?
+bool snap_is_printable(const char *s);
 /// Bytes as "1.5 GiB" into @buf, which is returned.
 const char *snap_format_bytes(uint64_t bytes, char buf[static 16]);
 /// Nanoseconds as "1.25 ms" into @buf, which is returned.

@@ -52,9 +52,14 @@ int strbuf_addf(struct strbuf *buf, const char *fmt, ...)
 
 int strbuf_align(struct strbuf *buf, size_t align)
 {
-	static const char zeros[64];
 	size_t pad = ALIGN_UP(buf->len, align) - buf->len;
-	return strbuf_add(buf, zeros, MIN(pad, sizeof(zeros)));
+	int r = strbuf_reserve(buf, pad);
+	if (r < 0)
+		return r;
+	if (buf->data)
+		memset(buf->data + buf->len, 0, pad + 1);
+	buf->len += pad;
+	return 0;
 }
 
 void strbuf_deinit(struct strbuf *buf)

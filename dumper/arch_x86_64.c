@@ -100,6 +100,10 @@ static const char vec128_types[] =
 	"<field name=\"v4_int32\" type=\"v4i32\"/><field name=\"v2_int64\" type=\"v2i64\"/>"
 	"<field name=\"uint128\" type=\"uint128\"/></union>\n";
 
+static const char v2ui128_type[] = "<vector id=\"v2ui128\" type=\"uint128\" count=\"2\"/>\n";
+
+static const struct reg_row pkeys[] = { { "pkru", 0, 1, 32, "uint32", NULL } };
+
 static const char mxcsr_type[] =
 	"<flags id=\"i386_mxcsr\" size=\"4\">"
 	"<field name=\"IE\" start=\"0\" end=\"0\"/><field name=\"DE\" start=\"1\" end=\"1\"/>"
@@ -146,8 +150,6 @@ static int add_features64(uint64_t xfeatures, struct strbuf *buf)
 		{ "k%u", 0, 8, 64, "uint64", NULL },
 		{ "zmm%uh", 0, 32, 256, "v2ui128", NULL },
 	};
-	static const struct reg_row pkeys[] = { { "pkru", 0, 1, 32, "uint32", NULL } };
-	static const char v2ui128[] = "<vector id=\"v2ui128\" type=\"uint128\" count=\"2\"/>\n";
 
 	_cleanup_strbuf_ struct strbuf types = { 0 };
 	int r = strbuf_addf(&types, "%s%s", vec128_types, mxcsr_type);
@@ -163,7 +165,7 @@ static int add_features64(uint64_t xfeatures, struct strbuf *buf)
 		r = ADD_ROWS(buf, "avx", "", avx);
 	if (r >= 0 && (xfeatures & XFEATURE_AVX512) == XFEATURE_AVX512) {
 		types.len = 0;
-		r = strbuf_addf(&types, "%s%s", vec128_types, v2ui128);
+		r = strbuf_addf(&types, "%s%s", vec128_types, v2ui128_type);
 		if (r >= 0)
 			r = ADD_ROWS(buf, "avx512", types.data, avx512);
 	}
@@ -186,6 +188,8 @@ static int add_features32(uint64_t xfeatures, struct strbuf *buf)
 					      { "mxcsr", 0, 1, 32, "i386_mxcsr", "vector" } };
 	static const struct reg_row linux_regs[] = { { "orig_eax", 0, 1, 32, "int", "system" } };
 	static const struct reg_row avx[] = { { "ymm%uh", 0, 8, 128, "uint128", NULL } };
+	static const struct reg_row avx512[] = { { "k%u", 0, 8, 64, "uint64", NULL },
+						 { "zmm%uh", 0, 8, 256, "v2ui128", NULL } };
 
 	_cleanup_strbuf_ struct strbuf types = { 0 };
 	int r = strbuf_addf(&types, "%s%s", vec128_types, mxcsr_type);
@@ -197,6 +201,10 @@ static int add_features32(uint64_t xfeatures, struct strbuf *buf)
 		r = ADD_ROWS(buf, "linux", "", linux_regs);
 	if (r >= 0 && xfeatures & XFEATURE_AVX)
 		r = ADD_ROWS(buf, "avx", "", avx);
+	if (r >= 0 && (xfeatures & XFEATURE_AVX512) == XFEATURE_AVX512)
+		r = ADD_ROWS(buf, "avx512", v2ui128_type, avx512);
+	if (r >= 0 && xfeatures & XFEATURE_PKRU)
+		r = ADD_ROWS(buf, "pkeys", "", pkeys);
 	return r;
 }
 

@@ -156,7 +156,8 @@ int procfs_parse_syscall(const char *text, struct procfs_syscall *ret)
 		if (p[0] != '0' || p[1] != 'x')
 			return -EBADMSG;
 		p += 2;
-		if (!next_hex(&p, &v[i]))
+		if (!isxdigit((unsigned char)*p) || !next_hex(&p, &v[i]) ||
+		    (*p && *p != ' ' && *p != '\n'))
 			return -EBADMSG;
 	}
 	if (n == 8)
@@ -235,7 +236,7 @@ static int add_name(struct strbuf *names, const char *p, const char *eol, uint32
 	}
 	if (names->len > UINT32_MAX - 65536)
 		return -ENOMEM;
-	int r = strbuf_reserve(names, (size_t)(eol - p) + 1);
+	int r = strbuf_reserve(names, (size_t)(eol - p) + 2);
 	if (r < 0)
 		return r;
 	size_t start = names->len;
@@ -248,6 +249,7 @@ static int add_name(struct strbuf *names, const char *p, const char *eol, uint32
 		names->data[names->len++] = c;
 	}
 	names->data[names->len++] = '\0';
+	names->data[names->len] = '\0'; // as strbuf promises; the one before ends the name
 	*ret = (uint32_t)start;
 	return 0;
 }

@@ -6,7 +6,7 @@
 
 load common
 
-ROUNDS=${PROCSNAP_KILLS:-100}
+ROUNDS=${PROCSNAP_KILLS:-50}
 
 # The time that a dump of the current target takes, in microseconds, and then some.
 dump_time_us() {

@@ -43,9 +43,9 @@ static void test_values(void **state _unused_)
 	json_set_text(json, "null", NULL);
 	json_set_text(inner, "deep", "down");
 	json_set(json, "inner", inner);
-	json_add_text(list, "one");
+	json_add_message(list, "one");
 	json_add(list, json_new_object());
-	json_add_text(list, NULL);
+	json_add_message(list, NULL);
 	json_set(json, "list", list);
 	json_set_text(json, "again", "first");
 	json_set_text(json, "again", "second");
@@ -96,7 +96,7 @@ static void test_no_memory(void **state _unused_)
 	json_set_text(NULL, "a", "b");
 	json_set(NULL, "a", json_new_object());
 	json_add(NULL, json_new_array());
-	json_add_text(NULL, "x");
+	json_add_message(NULL, "x");
 }
 
 /// What others control stays printable UTF-8.
