@@ -273,13 +273,12 @@ static int livemem_scan(struct memsource *src, const struct snap_mapping *map, u
 
 static ssize_t read_through_mem(const struct livemem *mem, uint64_t addr, void *buf, size_t len)
 {
-	// pread() takes a signed offset, but /proc/PID/mem allows negative ones (FMODE_UNSIGNED).
 	ssize_t n;
 	do
 		n = pread(mem->memfd, buf, len, (off_t)addr);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EIO ? -EFAULT : -errno;
+	if (n < 0) // EINVAL: the vsyscall page, whose address is a negative offset
+		return errno == EIO || errno == EINVAL ? -EFAULT : -errno;
 	return n ? n : -ESRCH; // no memory any more: mm_struct is gone
 }
 

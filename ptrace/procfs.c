@@ -32,20 +32,26 @@ static bool next_i64(const char **p, int64_t *ret)
 	return true;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; // the kernel writes no capitals
+}
+
 static bool next_hex(const char **p, uint64_t *ret)
 {
 	while (**p == ' ' || **p == '\t')
 		(*p)++;
-	if (!isxdigit((unsigned char)**p))
-		return false;
-	errno = 0;
-	char *end;
-	unsigned long long v = strtoull(*p, &end, 16);
-	if (errno || end == *p)
-		return false;
-	*p = end;
+	uint64_t v = 0;
+	const char *begin = *p;
+	for (int digit; (digit = hex_digit(**p)) >= 0; (*p)++) {
+		if (v >> 60)
+			return false;
+		v = v << 4 | (uint64_t)digit;
+	}
 	*ret = v;
-	return true;
+	return *p != begin;
 }
 
 static bool take(const char **p, char c)
@@ -156,7 +162,7 @@ int procfs_parse_syscall(const char *text, struct procfs_syscall *ret)
 		if (p[0] != '0' || p[1] != 'x')
 			return -EBADMSG;
 		p += 2;
-		if (!isxdigit((unsigned char)*p) || !next_hex(&p, &v[i]) ||
+		if (hex_digit(*p) < 0 || !next_hex(&p, &v[i]) ||
 		    (*p && *p != ' ' && *p != '\n'))
 			return -EBADMSG;
 	}

@@ -106,6 +106,24 @@ threads_in_core() {
 	dump_target signals-32
 }
 
+# A call that a signal interrupts must say so, also when the signal comes in the very moment in which
+# the process is let go.
+@test "signals: in 200 dumps each interrupted call returns EINTR, and no other does" {
+	local name i answer bad=0
+	for name in signals signals-32; do
+		[ -x "$BUILD/targets/$name" ] || continue
+		target_start $name
+		for ((i = 0; i < 100; i++)); do
+			dump -q
+			expect 0
+			answer=$(target_cmd check)
+			[ "${answer##*$'\n'}" = ok ] || bad=$((bad + 1))
+			[ "${answer##*$'\n'}" = ok ] || echo "$name, dump $i: $answer"
+		done
+	done
+	[ $bad = 0 ] || fail "$bad of the dumps were noticed"
+}
+
 @test "zombie-leader: the leader has ended" {
 	target_start zombie-leader
 	dump_often
