@@ -116,6 +116,13 @@ struct snap_error *core_create(const struct snapshot *snap, const struct plan *p
 		return snap_error_oom();
 	}
 	lay_out(c, first_offset);
+	if (!is64(c) && c->size > UINT32_MAX) {
+		core_destroy(c);
+		return snap_error_new(SNAP_FAILED,
+				      "the core of 32-bit process %d would be larger than a 32-bit "
+				      "file can say (4 GiB); dump less with --filter",
+				      snap->process.pid);
+	}
 	*ret = c;
 	return NULL;
 }
@@ -234,6 +241,14 @@ static int write_failed(struct core *c, int errnum)
 	return -ECANCELED;
 }
 
+/// Reads whole pages.
+static ssize_t read_pages(struct core *c, const struct piece *piece, enum mem_kind kind,
+			  uint64_t addr, char *buf, size_t len)
+{
+	ssize_t n = memsource_read(c->source, piece->map, kind, addr, buf, len);
+	return n > 0 ? (ssize_t)ALIGN_DOWN((size_t)n, (size_t)PAGE) : n;
+}
+
 /**
  * Copies up to @len bytes at @addr to their place at @offset in the file.
  *
@@ -245,19 +260,24 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 {
 	uint64_t room = UINT64_MAX;
 	char *place = c->reserve ? reserve_find(c->reserve, offset, &room) : NULL;
+	bool spill = !place && c->reserve;
 	len = MIN(MIN(len, room), (size_t)BUFFER_BYTES);
-	if (c->reserve && !place)
+	if (spill)
 		place = reserve_spill(c->reserve, offset, &len);
-	ssize_t n = memsource_read(c->source, piece->map, kind, addr, place ? place : buf, len);
-	if (n == -EFAULT && place) {
-		// Was it the process's page, or ours, taken away by a full disk?
-		place = NULL;
-		n = memsource_read(c->source, piece->map, kind, addr, buf, PAGE);
-	}
-	if (n > 0)
-		n = (ssize_t)ALIGN_DOWN((size_t)n, (size_t)PAGE);
-	if (n <= 0 || place)
+	ssize_t n = read_pages(c, piece, kind, addr, place ? place : buf, len);
+	if (place && spill && n < (ssize_t)len) // the rest comes again, and gets another place
+		memset(place + MAX(n, 0), 0, len - (size_t)MAX(n, 0));
+	if (place && n > 0)
 		return n;
+	if (place && n == -EFAULT) {
+		// Was it the process's page, or ours, taken away by a full disk?
+		n = read_pages(c, piece, kind, addr, buf, PAGE);
+	}
+	if (n <= 0) {
+		if (place && !spill)
+			reserve_discard(c->reserve, offset, fatal_read_error(n) ? len : PAGE);
+		return n;
+	}
 	int fd = c->direct_fd >= 0 ? c->direct_fd : c->fd;
 	int r = pages_write(fd, buf, (size_t)n, offset);
 	return r < 0 ? write_failed(c, -r) : n;
@@ -556,10 +576,29 @@ static int build_headers(const struct core *c, struct strbuf *buf)
 	return r;
 }
 
+/// Spilled memory that found no room on the disk: a gap. It lies in one segment.
+static void on_lost(void *userdata, uint64_t offset, uint64_t len)
+{
+	struct core *c = userdata;
+	for (size_t i = 0; i < c->plan->n; i++) {
+		const struct plan_segment *seg = &c->plan->segments[i];
+		if (offset < c->offsets[i] || offset >= c->offsets[i] + seg->dump_bytes)
+			continue;
+		uint64_t addr = seg->map->start + (offset - c->offsets[i]);
+		// Part of it may have been written.
+		(void)fallocate(c->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+				(off_t)len);
+		gaps_add(&c->gaps, addr, addr + len, GAP_ABORTED);
+		return;
+	}
+}
+
 /// Ends what core_copy() left for after the pause.
 static struct snap_error *settle(struct core *c, int fd)
 {
-	int r = c->reserve ? reserve_flush(c->reserve) : 0;
+	int r = c->reserve ? reserve_flush(c->reserve,
+					   c->flags & CORE_KEEP_PARTIAL ? on_lost : NULL, c) :
+			     0;
 	if (r < 0)
 		return write_error(-r);
 	if (ftruncate(fd, (off_t)c->size) < 0)

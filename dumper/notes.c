@@ -100,7 +100,7 @@ static void add_prstatus(const struct snapshot *snap, const struct snap_thread *
 			 struct note_writer *w)
 {
 	// The head, the largest general registers of an architecture, pr_fpvalid, padding.
-	char desc[sizeof(struct prstatus64_head) + 512];
+	char desc[sizeof(struct prstatus64_head) + 512] = { 0 };
 	const struct snap_regset *regs = &thread->regsets[0];
 	size_t len;
 	if (is64(snap)) {
@@ -123,6 +123,13 @@ static void add_prstatus(const struct snapshot *snap, const struct snap_thread *
 	note_write(w, "CORE", NT_PRSTATUS, desc, len, ALIGN_UP(len, is64(snap) ? 8UL : 4UL));
 }
 
+/// A uid or gid in a member of @size bytes; include/linux/highuid.h.
+static uint32_t narrow_id(uint32_t id, size_t size)
+{
+	enum { OVERFLOW_ID = 65534 };
+	return size < sizeof(id) && id > UINT16_MAX ? OVERFLOW_ID : id;
+}
+
 #define FILL_PRPSINFO(info, proc)                                                             \
 	do {                                                                                  \
 		static const char states[] = "RSDTZW"; /* fs/binfmt_elf.c fill_psinfo() */    \
@@ -132,8 +139,8 @@ static void add_prstatus(const struct snapshot *snap, const struct snap_thread *
 		(info)->zomb = (info)->sname == 'Z';                                          \
 		(info)->nice = (char)(proc)->nice;                                            \
 		(info)->flag = (__typeof__((info)->flag))(proc)->task_flags;                  \
-		(info)->uid = (__typeof__((info)->uid))(proc)->uid;                           \
-		(info)->gid = (__typeof__((info)->gid))(proc)->gid;                           \
+		(info)->uid = (__typeof__((info)->uid))narrow_id((proc)->uid, sizeof((info)->uid));                    \
+		(info)->gid = (__typeof__((info)->gid))narrow_id((proc)->gid, sizeof((info)->gid));                    \
 		(info)->pid = (proc)->pid;                                                    \
 		(info)->ppid = (proc)->ppid;                                                  \
 		(info)->pgrp = (proc)->pgrp;                                                  \

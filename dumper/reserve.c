@@ -77,6 +77,7 @@ void reserve_deinit(struct reserve *r)
 		(void)munmap(r->spill, RESERVE_SPILL_BYTES);
 	free(r->ranges);
 	free(r->spilled);
+	free(r->discarded);
 	(void)pthread_mutex_destroy(&r->lock);
 	*r = (struct reserve){ .fd = -EBADF };
 }
@@ -197,13 +198,48 @@ char *reserve_spill(struct reserve *r, uint64_t offset, size_t *len)
 	return place;
 }
 
-int reserve_flush(struct reserve *r)
+void reserve_discard(struct reserve *r, uint64_t offset, uint64_t len)
 {
+	// Not by writing to it now, which is SIGBUS if the disk has become full.
+	(void)pthread_mutex_lock(&r->lock);
+	struct reserve_range *bigger =
+		reallocarray(r->discarded, r->n_discarded + 1, sizeof(*bigger));
+	if (bigger) {
+		r->discarded = bigger;
+		r->discarded[r->n_discarded++] = (struct reserve_range){ offset, offset + len };
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+/// Makes a hole, or zeros where there can be no holes.
+static int erase(int fd, uint64_t start, uint64_t end)
+{
+	static const char zeros[PAGE];
+	int r = 0;
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+		      (off_t)(end - start)) == 0)
+		return 0;
+	for (; r == 0 && start < end; start += PAGE)
+		r = snap_pwrite_all(fd, zeros, MIN(end - start, (uint64_t)PAGE), start);
+	return r;
+}
+
+int reserve_flush(struct reserve *r,
+		  void (*lost)(void *userdata, uint64_t offset, uint64_t len), void *userdata)
+{
+	for (size_t i = 0; i < r->n_discarded; i++) {
+		int e = erase(r->fd, r->discarded[i].start, r->discarded[i].end);
+		if (e < 0)
+			return e;
+	}
+	r->n_discarded = 0;
 	for (size_t i = 0; i < r->n_spilled; i++) {
 		const struct reserve_spilled *s = &r->spilled[i];
 		int e = pages_write(r->fd, r->spill + s->pos, s->len, s->offset);
-		if (e < 0)
+		if (e < 0 && (!lost || (e != -ENOSPC && e != -EDQUOT)))
 			return e;
+		if (e < 0)
+			lost(userdata, s->offset, s->len);
 	}
 	r->n_spilled = 0;
 	r->spill_used = 0;

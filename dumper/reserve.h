@@ -39,6 +39,8 @@ struct reserve {
 		size_t pos, len; ///< in the buffer
 	} *spilled;
 	size_t n_spilled;
+	struct reserve_range *discarded;
+	size_t n_discarded;
 };
 
 /**
@@ -69,8 +71,17 @@ bool reserve_exhausted(const struct reserve *reserve);
  * *@len becomes what there is room for, whole pages. The place is taken, and zero until written to.
  */
 char *reserve_spill(struct reserve *reserve, uint64_t offset, size_t *len);
-/// Writes what was spilled, after the pause. Returns 0 or a negative errno.
-int reserve_flush(struct reserve *reserve);
+/// After the pause, reserved [@offset, +@len) becomes a hole: a read that failed may have left
+/// something there.
+void reserve_discard(struct reserve *reserve, uint64_t offset, uint64_t len);
+/**
+ * Writes what was spilled, after the pause.
+ *
+ * When the disk is full and @lost is not NULL, it is told what could not be written, and the rest
+ * is tried. Returns 0 or a negative errno.
+ */
+int reserve_flush(struct reserve *reserve,
+		  void (*lost)(void *userdata, uint64_t offset, uint64_t len), void *userdata);
 /**
  * Gives back, after the pause, what holds only zeros. Returns 0 or a negative errno.
  *

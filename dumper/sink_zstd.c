@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -221,6 +222,10 @@ struct snap_error *sink_zstd(int in, uint64_t size, int out, int level, unsigned
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.written = PTHREAD_COND_INITIALIZER,
 	};
+	struct stat st;
+	int errnum = fstat(in, &st) < 0 ? errno : (uint64_t)st.st_size < size ? EIO : 0;
+	if (errnum)
+		return snap_error_errno(SNAP_FAILED, errnum, "cannot read the core back");
 	if (z.n_frames > SEEKABLE_MAX_FRAMES)
 		return snap_error_new(SNAP_FAILED,
 				      "the core is too large for the seekable zstd format "

@@ -197,12 +197,12 @@ static void test_spill(void **state _unused_)
 	spill(&r, 9 * TEST_PAGE, TEST_PAGE, 0); // zeros stay holes
 	spill(&r, 20 * TEST_PAGE, TEST_PAGE, 'b'); // behind what was foretold
 	check_pages(fd, "----------------"); // nothing happens before
-	assert_int_equal(reserve_flush(&r), 0);
+	assert_int_equal(reserve_flush(&r, NULL, NULL), 0);
 	check_pages(fd, "---DD---------------D");
 	char buf[2 * TEST_PAGE];
 	assert_int_equal(snap_pread_full(fd, buf, sizeof(buf), 3 * TEST_PAGE), sizeof(buf));
 	assert_int_equal(buf[0] + buf[sizeof(buf) - 1], 2 * 'a');
-	assert_int_equal(reserve_flush(&r), 0); // once is enough
+	assert_int_equal(reserve_flush(&r, NULL, NULL), 0); // once is enough
 	assert_int_equal(reserve_trim(&r), 0);
 	reserve_deinit(&r);
 }
@@ -225,7 +225,7 @@ static void test_spill_full(void **state _unused_)
 	}
 	size_t len = STEP;
 	assert_null(reserve_spill(&r, pos, &len));
-	assert_int_equal(reserve_flush(&r), 0);
+	assert_int_equal(reserve_flush(&r, NULL, NULL), 0);
 	assert_int_equal(lseek(fd, 0, SEEK_END), RESERVE_SPILL_BYTES);
 	for (uint64_t i = 0; i < RESERVE_SPILL_BYTES; i += TEST_PAGE) {
 		char c;
@@ -245,7 +245,7 @@ static void test_spill_pages(void **state _unused_)
 		spill(&r, i * 2 * TEST_PAGE, TEST_PAGE, 'x');
 	size_t len = TEST_PAGE;
 	assert_null(reserve_spill(&r, 0, &len));
-	assert_int_equal(reserve_flush(&r), 0);
+	assert_int_equal(reserve_flush(&r, NULL, NULL), 0);
 	check_pages(fd, "D-D-D-D");
 	reserve_deinit(&r);
 }
@@ -258,7 +258,7 @@ static void test_spill_errors(void **state _unused_)
 	struct reserve r;
 	reserve_init(&r, fd, 0);
 	spill(&r, 0, TEST_PAGE, 'x');
-	assert_int_equal(reserve_flush(&r), -ENOSPC);
+	assert_int_equal(reserve_flush(&r, NULL, NULL), -ENOSPC);
 	reserve_deinit(&r);
 }
 

@@ -1,0 +1,193 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Programs that nobody here wrote: dumped at work, they go on; and gdb makes of our core what it makes
+# of gcore's.
+
+load common
+load readers
+
+# start NAME COMMAND...: sets PID.
+start() {
+	"$@" >"$DIR/program.log" 2>&1 </dev/null 3>&- &
+	PID=$!
+	STARTED+=($PID)
+}
+
+# One dump while it works, one of it standing still together with gcore.
+dump_program() { # PROGRAM-FILE
+	local threads peer
+	dump --json
+	expect 0
+	well_formed
+	wait_free "$PID"
+	gdb_on "$1" "$CORE" 'info threads' >"$DIR/threads"
+	[ "$(grep -cE '^[* ] +[0-9]+ .*LWP' "$DIR/threads")" = "$(field .threads)" ]
+
+	hold_still
+	dump --json
+	expect 0
+	threads=$(field .threads)
+	[ "$threads" = "$(ls "/proc/$PID/task" | wc -l)" ]
+	wait_free "$PID" stopped
+	PEER=
+	if command -v gcore >/dev/null; then
+		gcore_peer
+		"$CORECHECK" compare "$CORE" "$PEER" "${EXCEPT[@]}"
+		frames "$1" "$PEER" >"$DIR/peer"
+	fi
+	go_on
+	frames "$1" "$CORE" >"$DIR/ours"
+	[ "$(cut -d' ' -f1 "$DIR/ours" | sort -u | wc -l)" = "$threads" ]
+	[ -z "$PEER" ] || diff "$DIR/peer" "$DIR/ours"
+	wait_free "$PID"
+	only_files core
+}
+
+free_port() {
+	local port
+	for port in $(shuf -i 20000-50000 -n 50); do
+		(exec 5<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	echo "$port"
+}
+
+@test "redis-server under load" {
+	need_command redis-server redis-cli gdb
+	local port i
+	port=$(free_port)
+	start redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$DIR"
+	answers() { [ "$(redis-cli -p "$port" ping 2>/dev/null)" = PONG ]; }
+	wait_for answers
+	for ((i = 0; i < 2000; i++)); do
+		echo "SET key$i value$i"
+	done | redis-cli -p "$port" --pipe >/dev/null
+	if command -v redis-benchmark >/dev/null; then
+		redis-benchmark -p "$port" -n 200000 -c 10 -q >"$DIR/load" 2>&1 3>&- &
+		STARTED+=($!)
+	fi
+	dump_program "$(readlink "/proc/$PID/exe")"
+	answers
+	[ "$(redis-cli -p "$port" get key1234)" = value1234 ]
+	# No client was thrown out, and the server saw nothing.
+	! grep -qi 'error\|crash\|signal' "$DIR/program.log"
+}
+
+@test "python3" {
+	need_command python3 gdb
+	cat >"$DIR/work.py" <<-'END'
+		import threading, time, sys
+		secret = "procsnap-in-python-" + "x" * 20
+		def work():
+		    n = 0
+		    while True:
+		        n += sum(range(1000))
+		        time.sleep(0.001)
+		for _ in range(5):
+		    threading.Thread(target=work, daemon=True).start()
+		with open(sys.argv[1], "w") as ready: ready.write("ready")
+		while True:
+		    time.sleep(0.01)
+	END
+	local exe
+	exe=$(python3 -c 'import sys; print(sys.executable)')
+	start "$exe" "$DIR/work.py" "$DIR/ready"
+	wait_for test -s "$DIR/ready"
+	dump_program "$(readlink "/proc/$PID/exe")"
+	grep -qa procsnap-in-python-xxxxxxxxxxxxxxxxxxxx "$CORE"
+	[ "$(grep -c ^State "/proc/$PID/status")" = 1 ]
+}
+
+@test "node" {
+	need_command node gdb curl
+	local port
+	port=$(free_port)
+	cat >"$DIR/work.js" <<-'END'
+		const http = require('http');
+		let n = 0;
+		setInterval(() => { n += [...Array(100).keys()].reduce((a, b) => a + b); }, 1);
+		http.createServer((q, s) => s.end('hello ' + n)).listen(+process.argv[2], '127.0.0.1');
+	END
+	start node "$DIR/work.js" "$port"
+	answers() { [[ $(curl -s --noproxy '*' "http://127.0.0.1:$port/") == hello* ]]; }
+	wait_for answers
+	dump_program "$(readlink "/proc/$PID/exe")"
+	answers
+}
+
+@test "java" {
+	need_command java gdb
+	mkdir "$DIR/classes"
+	cat >"$DIR/Work.java" <<-'END'
+		public class Work {
+		    static volatile long n;
+		    public static void main(String[] args) throws Exception {
+		        for (int i = 0; i < 4; i++) {
+		            Thread t = new Thread(() -> { while (true) { n += new byte[1000].length;
+		                try { Thread.sleep(1); } catch (InterruptedException e) { System.exit(3); } } });
+		            t.start();
+		        }
+		        new java.io.File(args[0]).createNewFile();
+		        while (true) { Thread.sleep(5); }
+		    }
+		}
+	END
+	start java -Xmx64m -XX:+UseSerialGC "$DIR/Work.java" "$DIR/ready"
+	wait_for test -e "$DIR/ready"
+	dump_program "$(readlink "/proc/$PID/exe")"
+	kill -0 "$PID"
+	[ ! -s "$DIR/program.log" ]
+}
+
+@test "PostgreSQL: a backend at work" {
+	need_command gdb psql setpriv
+	need_root
+	local bin port exe backend
+	for exe in /usr/lib/postgresql/*/bin/postgres /usr/local/bin/postgres "$(command -v postgres)"; do
+		[ -x "$exe" ] && exe=$(readlink -f "$exe") && break
+	done
+	[ -x "$exe" ] || skip "postgres is not installed"
+	bin=$(dirname "$exe")
+	[ -x "$bin/initdb" ] || skip "initdb is not installed"
+	port=$(free_port)
+	chmod 755 "$DIR"
+	mkdir "$DIR/pg"
+	chown 65534:65534 "$DIR/pg"
+	setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$DIR/pg" \
+		"$bin/initdb" -A trust -U test "$DIR/pg/data" >"$DIR/initdb.log" 2>&1 ||
+		skip "initdb: $(tail -n 3 "$DIR/initdb.log")"
+	start setpriv --reuid=65534 --regid=65534 --clear-groups "$bin/postgres" -D "$DIR/pg/data" \
+		-p "$port" -h 127.0.0.1 -k "$DIR/pg" -F
+	query() { psql -h 127.0.0.1 -p "$port" -U test -Atqc "$1" postgres; }
+	answers() { [ "$(query 'select 1')" = 1 ]; }
+	wait_for answers
+	dump_program "$exe"
+	answers
+	query 'create table t as select generate_series(1, 100000) as n'
+	# A backend in a query whose result shows whether anything was lost.
+	(for _ in $(seq 60); do query 'select sum(n) from t'; done) >"$DIR/sums" 2>&1 3>&- &
+	local load=$!
+	backend() { BACKEND=$(query "select pid from pg_stat_activity where query like 'select sum%' limit 1") && [ -n "$BACKEND" ]; }
+	local i
+	for ((i = 0; i < 10; i++)); do
+		backend || continue
+		snapctl dump -f -o "$CORE" "$BACKEND"
+		[ "$status" = 0 ] || expect $EX_GONE
+	done
+	wait $load
+	[ "$(sort -u "$DIR/sums")" = 5000050000 ]
+	answers
+	! grep -qE 'terminated|crash|PANIC' "$DIR/program.log"
+}
+
+@test "bash, and a pipeline of coreutils" {
+	need_command gdb
+	start bash -c 'i=0; while :; do i=$((i + 1)); [ $((i % 100)) != 0 ] || echo $i | sed s/1/2/ >/dev/null; done'
+	local i
+	for ((i = 0; i < 20; i++)); do
+		dump
+		expect 0
+		assert_free "$PID"
+	done
+	well_formed
+	kill -0 "$PID"
+}
