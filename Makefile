@@ -145,7 +145,7 @@ $(BUILD)/man/%: man/%.scd
 # Optimised tests would not keep the frames that debuggers are asked about.
 TARGET_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -pthread
 
-$(BUILD)/tests/test-%: tests/unit/test-%.c tests/unit/test.h $(BUILD)/libptrace.a \
+$(BUILD)/tests/test-%: tests/unit/test-%.c $(wildcard tests/unit/*.h) $(BUILD)/libptrace.a \
 		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)

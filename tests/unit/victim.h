@@ -125,7 +125,7 @@ static int victim_without_leader(void *userdata _unused_)
 /// Sits in vfork() until it is told otherwise.
 static _unused_ int victim_vfork(void *userdata _unused_)
 {
-	pid_t pid = (pid_t)syscall(SYS_vfork);
+	pid_t pid = vfork(); // syscall(SYS_vfork) would lose its return address to the child
 	if (!pid) {
 		victim_page->ready++;
 		while (!victim_page->done)
