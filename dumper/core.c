@@ -52,9 +52,11 @@ struct core {
 	int fd, direct_fd;
 	uint32_t flags;
 	uint64_t piece_bytes;
-	pthread_mutex_t lock; ///< protects the cursor and the error
-	size_t next_segment;
-	uint64_t next_offset;
+	pthread_mutex_t lock; ///< protects the cursors and the error
+	struct cursor {
+		size_t segment;
+		uint64_t offset; ///< into its memory
+	} first, last; ///< what nobody has taken yet lies between them
 	struct snap_error *error;
 	atomic_bool failed;
 	atomic_uint_fast64_t done_bytes;
@@ -178,28 +180,64 @@ struct piece {
 	uint64_t offset; ///< of start, in the file
 };
 
-/// The next piece of work; false when there is none left.
-static bool take_piece(struct core *c, struct piece *ret)
+static void set_piece(const struct core *c, size_t i, uint64_t offset, uint64_t len,
+		      struct piece *ret)
 {
-	bool found = false;
-	(void)pthread_mutex_lock(&c->lock);
-	while (!found && c->next_segment < c->plan->n) {
-		const struct plan_segment *seg = &c->plan->segments[c->next_segment];
-		if (c->next_offset >= seg->dump_bytes) {
-			c->next_segment++;
-			c->next_offset = 0;
-			continue;
+	const struct plan_segment *seg = &c->plan->segments[i];
+	*ret = (struct piece){
+		.map = seg->map,
+		.start = seg->map->start + offset,
+		.end = seg->map->start + offset + len,
+		.offset = c->offsets[i] + offset,
+	};
+}
+
+/// The first piece that nobody has taken yet. Called locked; false when there is none left.
+static bool take_first(struct core *c, struct piece *ret)
+{
+	while (c->first.segment < c->plan->n) {
+		size_t i = c->first.segment;
+		uint64_t end = i == c->last.segment ? c->last.offset :
+						      c->plan->segments[i].dump_bytes;
+		if (i > c->last.segment)
+			return false;
+		if (c->first.offset < end) {
+			uint64_t len = MIN(c->piece_bytes, end - c->first.offset);
+			set_piece(c, i, c->first.offset, len, ret);
+			c->first.offset += len;
+			return true;
 		}
-		uint64_t len = MIN(c->piece_bytes, seg->dump_bytes - c->next_offset);
-		*ret = (struct piece){
-			.map = seg->map,
-			.start = seg->map->start + c->next_offset,
-			.end = seg->map->start + c->next_offset + len,
-			.offset = c->offsets[c->next_segment] + c->next_offset,
-		};
-		c->next_offset += len;
-		found = true;
+		c->first = (struct cursor){ .segment = i + 1 };
 	}
+	return false;
+}
+
+/// The last one. Called locked; false when there is none left.
+static bool take_last(struct core *c, struct piece *ret)
+{
+	for (;;) {
+		size_t i = c->last.segment;
+		uint64_t begin = i == c->first.segment ? c->first.offset : 0;
+		if (i < c->first.segment || i >= c->plan->n)
+			return false;
+		if (c->last.offset > begin) {
+			uint64_t len = MIN(c->piece_bytes, c->last.offset - begin);
+			c->last.offset -= len;
+			set_piece(c, i, c->last.offset, len, ret);
+			return true;
+		}
+		if (i == c->first.segment)
+			return false;
+		c->last.segment = i - 1;
+		c->last.offset = c->plan->segments[i - 1].dump_bytes;
+	}
+}
+
+/// A piece of work from one end or the other; false when there is none left.
+static bool take_piece(struct core *c, bool from_end, struct piece *ret)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	bool found = from_end ? take_last(c, ret) : take_first(c, ret);
 	(void)pthread_mutex_unlock(&c->lock);
 	return found;
 }
@@ -353,17 +391,16 @@ static void give_up(struct core *c, const struct piece *piece, uint64_t addr, in
 				       c->snap->process.pid));
 }
 
-static void *copy_main(void *userdata)
+static void copy_pieces(struct core *c, bool from_end)
 {
-	struct core *c = userdata;
 	_cleanup_free_ char *buf = aligned_alloc(PAGE, BUFFER_BYTES);
 	_cleanup_free_ struct mem_range *ranges = calloc(RANGES, sizeof(*ranges));
 	if (!buf || !ranges) {
 		fail(c, snap_error_oom());
-		return NULL;
+		return;
 	}
 	int r = 0;
-	for (struct piece piece; !c->failed && take_piece(c, &piece);) {
+	for (struct piece piece; !c->failed && take_piece(c, from_end, &piece);) {
 		uint64_t addr = piece.start;
 		if (r == 0 && c->abort)
 			r = -ECANCELED;
@@ -372,20 +409,40 @@ static void *copy_main(void *userdata)
 		if (r < 0)
 			give_up(c, &piece, addr, -r); // and so for all that is left
 	}
+}
+
+static void *copy_main(void *userdata)
+{
+	copy_pieces(userdata, false);
 	return NULL;
 }
 
-/// Runs @fn in @threads threads, this one among them, also when no other can be started.
-static struct snap_error *run_threads(struct core *c, unsigned int threads, void *(*fn)(void *))
+/// What was reserved lies at the beginning: who waits for the disk begins at the other end.
+static void *copy_direct_main(void *userdata)
+{
+	copy_pieces(userdata, true);
+	return NULL;
+}
+
+/// Runs @fn in @threads threads, this one among them, and @extra in @n_extra more.
+static struct snap_error *run_threads(struct core *c, unsigned int threads, void *(*fn)(void *),
+				      unsigned int n_extra, void *(*extra)(void *))
 {
 	uint64_t piece = c->plan->dump_bytes / threads / PIECES_A_THREAD;
 	piece = MAX(MIN(piece, (uint64_t)PIECE_MAX_BYTES), (uint64_t)PIECE_MIN_BYTES);
 	c->piece_bytes = ALIGN_UP(piece, (uint64_t)PAGE);
-	_cleanup_free_ pthread_t *ids = calloc(threads, sizeof(*ids));
+	c->first = (struct cursor){ 0 };
+	c->last = (struct cursor){ .segment = c->plan->n - 1 };
+	if (c->plan->n)
+		c->last.offset = c->plan->segments[c->plan->n - 1].dump_bytes;
+	_cleanup_free_ pthread_t *ids = calloc(threads + n_extra, sizeof(*ids));
 	if (!ids)
 		return snap_error_oom();
+	// Those that cannot be started are not needed: this one can do it all.
 	unsigned int started = 0;
-	while (started + 1 < threads && !pthread_create(&ids[started], NULL, fn, c))
+	while (started < n_extra && !pthread_create(&ids[started], NULL, extra, c))
+		started++;
+	while (started + 1 < threads + n_extra && !pthread_create(&ids[started], NULL, fn, c))
 		started++;
 	(void)fn(c);
 	for (unsigned int i = 0; i < started; i++)
@@ -415,7 +472,7 @@ static void *reserve_main(void *userdata)
 {
 	struct core *c = userdata;
 	_cleanup_free_ struct mem_range *ranges = calloc(RANGES, sizeof(*ranges));
-	for (struct piece piece; ranges && take_piece(c, &piece);)
+	for (struct piece piece; ranges && take_piece(c, false, &piece);)
 		reserve_piece(c, &piece, ranges);
 	return NULL;
 }
@@ -428,7 +485,7 @@ struct snap_error *core_reserve(struct core *c, struct memsource *source, unsign
 	// For headers and notes, so that those of a partial core fit when the disk has become full.
 	if (c->plan->n)
 		(void)fallocate(reserve->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)c->offsets[0]);
-	struct snap_error *err = run_threads(c, threads, reserve_main);
+	struct snap_error *err = run_threads(c, threads, reserve_main, 0, NULL);
 	reserve_close(reserve);
 	return err;
 }
@@ -457,9 +514,9 @@ struct snap_error *core_copy(struct core *c, struct memsource *source, int fd,
 	c->flags = flags;
 	c->progress = progress;
 	c->direct_fd = open_direct(c);
-	if (c->direct_fd >= 0)
-		threads += DIRECT_THREADS; // some of them will be waiting for the disk
-	struct snap_error *err = run_threads(c, threads, copy_main);
+	struct snap_error *err = run_threads(c, threads, copy_main,
+					     c->direct_fd >= 0 ? DIRECT_THREADS : 0,
+					     copy_direct_main);
 	snap_closep(&c->direct_fd);
 	return err ? err : TAKE_PTR(c->error);
 }
@@ -596,6 +653,8 @@ static void on_lost(void *userdata, uint64_t offset, uint64_t len)
 /// Ends what core_copy() left for after the pause.
 static struct snap_error *settle(struct core *c, int fd)
 {
+	// Begins the writing, so that what follows here does not have to wait for it later.
+	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	int r = c->reserve ? reserve_flush(c->reserve,
 					   c->flags & CORE_KEEP_PARTIAL ? on_lost : NULL, c) :
 			     0;

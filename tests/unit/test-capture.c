@@ -215,7 +215,7 @@ static int take_gone(void *userdata)
 	int r = begin(&w, userdata, 0, 20000 * ms);
 	CHECK(r, !r);
 	CHECK(1, kill(w.v->pid, SIGKILL) == 0);
-	CHECK(2, victim_becomes(w.v->pid, 'Z'));
+	CHECK(2, victim_ends(w.v->pid));
 	CHECK(3, is_code(capture_inspect(w.capture, &w.snap, &w.source), SNAP_NO_PROCESS));
 	CHECK(4, is_code(capture_take(w.capture, &w.snap, &w.source), SNAP_NO_PROCESS));
 	end(&w);

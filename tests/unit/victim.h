@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "common/clock.h"
@@ -191,6 +192,20 @@ static inline bool victim_becomes(pid_t tid, char state)
 {
 	for (int i = 0; i < 2000; i++) {
 		if (victim_state(tid) == state)
+			return true;
+		snap_sleep_ns(1000000);
+	}
+	return false;
+}
+
+/// Waits until nothing but the zombie of its leader is left.
+static inline bool victim_ends(pid_t pid)
+{
+	char path[32];
+	struct stat st;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	for (int i = 0; i < 2000; i++) {
+		if (stat(path, &st) < 0 || (st.st_nlink == 3 && victim_state(pid) == 'Z'))
 			return true;
 		snap_sleep_ns(1000000);
 	}
