@@ -206,8 +206,10 @@ static uint64_t predict_pause_ns(const struct plan *plan, uint64_t threads)
 	       (uint64_t)((double)plan->data_bytes / (double)(1 << 30) * PREDICT_GIB_NS);
 }
 
-static struct json *describe_plan(const struct snapshot *snap, const struct plan *plan)
+static struct json *describe_plan(const struct snapshot *snap, const struct plan *plan,
+				  uint64_t threads)
 {
+	uint64_t head = core_first_offset(snap, threads);
 	struct json *json = json_new_object(), *classes = json_new_array();
 	describe_process(snap, json);
 	for (int i = 0; i < PLAN_CLASS_MAX; i++) {
@@ -223,8 +225,10 @@ static struct json *describe_plan(const struct snapshot *snap, const struct plan
 		json_add(classes, class);
 	}
 	json_set(json, "classes", classes);
-	json_set_u64(json, "bytes", plan->dump_bytes + OVERHEAD_BYTES);
-	json_set_u64(json, "bytes_on_disk", plan->data_bytes + OVERHEAD_BYTES);
+	json_set_u64(json, "threads", threads);
+	json_set_u64(json, "pause_ns", predict_pause_ns(plan, threads));
+	json_set_u64(json, "bytes", plan->dump_bytes + head);
+	json_set_u64(json, "bytes_on_disk", plan->data_bytes + head);
 	return json;
 }
 
@@ -279,10 +283,7 @@ static struct snap_error *look_first(struct worker *w, struct json **ret)
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
 		err = reserve_room(w, &snap, plan, source);
 	if (!err && w->job.flags & JOB_DRY_RUN) {
-		uint64_t threads = count_tasks(w);
-		*ret = describe_plan(&snap, plan);
-		json_set_u64(*ret, "threads", threads);
-		json_set_u64(*ret, "pause_ns", predict_pause_ns(plan, threads));
+		*ret = describe_plan(&snap, plan, count_tasks(w));
 	}
 	snapshot_deinit(&snap);
 	return err;

@@ -165,7 +165,7 @@ struct snap_error *capture_inspect(struct capture *c, struct snapshot *snap,
 	if (r < 0)
 		return denial_from_errno(c->ref->pid, c->procfd, -r, "look at");
 	if (st.tracer_pid)
-		return denial_from_errno(c->ref->pid, c->procfd, EPERM, "attach to");
+		return denial_traced(c->ref->pid, st.tracer_pid);
 	struct snap_error *err = open_memory(c, living_thread(c));
 	if (!err)
 		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, snap);

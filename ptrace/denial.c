@@ -10,7 +10,7 @@
 #include "common/str.h"
 #include "procfs.h"
 
-static struct snap_error *traced_error(pid_t pid, pid_t tracer)
+struct snap_error *denial_traced(pid_t pid, pid_t tracer)
 {
 	char path[64];
 	_cleanup_free_ char *comm = NULL, *shown = NULL;
@@ -71,7 +71,7 @@ struct snap_error *denial_from_errno(pid_t pid, int procfd, int errnum, const ch
 		return snap_error_new(SNAP_NO_PROCESS, "process %d ended before it could be dumped",
 				      pid);
 	if (known && st.tracer_pid && (errnum == EPERM || errnum == EACCES))
-		return traced_error(pid, st.tracer_pid);
+		return denial_traced(pid, st.tracer_pid);
 	if (errnum == EPERM || errnum == EACCES)
 		return permission_error(pid, known ? &st : NULL, errnum, what);
 	return snap_error_errno(SNAP_FAILED, errnum, "cannot %s process %d", what, pid);

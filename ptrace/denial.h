@@ -13,3 +13,5 @@
  */
 struct snap_error *denial_from_errno(pid_t pid, int procfd, int errnum, const char *what)
 	_must_check_;
+/// The error for a process that @tracer traces.
+struct snap_error *denial_traced(pid_t pid, pid_t tracer) _must_check_;

@@ -33,6 +33,8 @@ enum {
 	REAP_INTERVAL_NS = 2 * 1000 * 1000,
 	// Passes over the thread list while the threads still run; the rest is found when stopped.
 	SEIZE_PASSES = 3,
+	SEIZE_RETRIES = 5,
+	SEIZE_RETRY_NS = 1000 * 1000,
 };
 
 struct freeze {
@@ -187,6 +189,15 @@ static struct tracee *tracee_add(struct freeze *f, pid_t tid)
 	return &f->tracees[f->n++];
 }
 
+/// Who traces a thread; 0: nobody.
+static pid_t tid_tracer(const struct freeze *f, pid_t tid)
+{
+	char path[32];
+	struct procfs_status st;
+	(void)snprintf(path, sizeof(path), "%d/status", tid);
+	return procfs_read_status(f->taskfd, path, &st) < 0 ? 0 : st.tracer_pid;
+}
+
 static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 {
 	struct tracee *t = tracee_add(f, tid);
@@ -198,13 +209,20 @@ static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 		return NULL;
 	}
 	int errnum = -seize_watched(f, tid);
+	// A tracer that is just leaving: it is not to be found any more, but was there still.
+	for (int i = 0; i < SEIZE_RETRIES && errnum == EPERM && !tid_tracer(f, tid); i++) {
+		snap_sleep_ns(SEIZE_RETRY_NS);
+		errnum = -seize_watched(f, tid);
+	}
 	if (errnum) {
 		struct procfs_stat now;
 		t->state = TRACEE_GONE;
 		if (errnum == ESRCH || tid_stat(f, tid, &now) < 0 || now.state == 'Z' ||
 		    now.state == 'X')
 			return NULL;
-		return denial_from_errno(f->pid, f->procfd, errnum, "attach");
+		pid_t tracer = tid_tracer(f, tid);
+		return tracer ? denial_traced(f->pid, tracer) :
+				denial_from_errno(f->pid, f->procfd, errnum, "attach to");
 	}
 	if (!tid_is_ours(f, tid))
 		tracee_expel(t);

@@ -222,6 +222,16 @@ static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uin
 	return (int)n;
 }
 
+/// Without the file at hand, the absent pages of shared memory are out of reach: asking the process
+/// for them would allocate them there. Those of an ordinary file are only mapped in.
+static int without_backing(const struct snap_mapping *map, struct mem_range *ret, int n)
+{
+	for (int i = 0; map->flags & SNAP_MAP_UNLINKED && i < n; i++)
+		if (ret[i].kind == MEM_FILE)
+			ret[i].kind = MEM_NOT_RESIDENT;
+	return n;
+}
+
 /// Replaces the tail of the list that lies behind the end of the mapped file.
 static int cut_at_eof(struct livemem *mem, const struct snap_mapping *map, struct mem_range *ret,
 		      int n)
@@ -234,7 +244,7 @@ static int cut_at_eof(struct livemem *mem, const struct snap_mapping *map, struc
 	_cleanup_close_ int fd = open_backing(mem, map);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return n;
+		return without_backing(map, ret, n);
 	uint64_t eof = eof_address(map, (uint64_t)st.st_size, map->end);
 	for (int i = 0; i < n; i++) {
 		if (ret[i].kind != MEM_FILE || ret[i].end <= eof)
@@ -309,6 +319,8 @@ static ssize_t livemem_read(struct memsource *src, const struct snap_mapping *ma
 		_cleanup_close_ int fd = open_backing(mem, map);
 		if (fd >= 0)
 			n = snap_pread_full(fd, buf, len, addr - map->start + map->offset);
+		if (n == -EFAULT)
+			return n; // it is the buffer that cannot be written to
 		// The last page of a file is mapped whole, zeros behind its end.
 		if (n > 0 && n % PAGE) {
 			size_t whole = MIN(ALIGN_UP((size_t)n, (size_t)PAGE), len);

@@ -89,7 +89,7 @@ static struct snap_error *read_auxv(pid_t pid, int procfd, int piddir, struct sn
 }
 
 /**
- * Marks shared mappings of files without a name, as the kernel does with i_nlink.
+ * Marks mappings of files without a name, which the kernel knows by i_nlink.
  *
  * The parser has guessed from " (deleted)" in the name, which a file may be called as well; where
  * we may look at the file itself, that is better.
@@ -144,7 +144,7 @@ static int add_mappings(struct snapshot *snap, size_t *size, const char *text, i
 			return r;
 		if (!detailed && !(map.flags & SNAP_MAP_SHARED) && map.flags & SNAP_MAP_WRITE)
 			map.anon_bytes = map.end - map.start; // unknown: rather too much
-		if (map.flags & SNAP_MAP_SHARED && map.inode)
+		if (map.inode && map.flags & (SNAP_MAP_SHARED | SNAP_MAP_UNLINKED))
 			find_unlinked(piddir, &map);
 		r = add_mapping(snap, size, &map);
 		if (r < 0)

@@ -276,7 +276,8 @@ static int parse_args(int argc, char *argv[], struct dump_args *args)
 	}
 	if (!err)
 		return -1;
-	fprintf(stderr, "snapctl dump: %s\nTry 'snapctl dump --help'.\n", err->message);
+	print_message("snapctl dump", err->message);
+	fprintf(stderr, "Try 'snapctl dump --help'.\n");
 	snap_error_destroy(err);
 	return SNAP_USAGE;
 }
@@ -332,7 +333,7 @@ static int show_error(const struct dump_args *args, const char *pid, const struc
 		fprintf(to_stdout ? stdout : stderr, "%s\n", json_text(json));
 		fflush(stdout);
 	}
-	fprintf(stderr, "snapctl: %s\n", err->message);
+	print_message("snapctl", err->message);
 	return (int)err->code;
 }
 

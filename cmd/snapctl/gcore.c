@@ -101,7 +101,7 @@ static int dump_one(const char *arg, const struct gcore_args *args)
 	}
 	struct snap_error *err = dump_as(arg, path, args, &result);
 	if (err) {
-		fprintf(stderr, "gcore: %s\n", err->message);
+		print_message("gcore", err->message);
 		printf("gcore: failed to create %s\n", path);
 		snap_error_destroy(err);
 		return GCORE_FAILED;

@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/str.h"
 #include "verbs.h"
 
 static const struct verb {
@@ -18,6 +19,14 @@ static const struct verb {
 	{ "dump", "[OPTION...] PID...", verb_dump, "Write a core of a live process" },
 	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },
 };
+
+void print_message(const char *prefix, const char *message)
+{
+	// File names that the user gave are in it as they are.
+	_cleanup_free_ char *escaped =
+		snap_is_printable(message) ? NULL : snap_escape(message, strlen(message));
+	fprintf(stderr, "%s: %s\n", prefix, escaped ? escaped : message);
+}
 
 static void print_help(void)
 {
@@ -52,6 +61,7 @@ int main(int argc, char *argv[])
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		if (!strcmp(argv[1], verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1);
-	fprintf(stderr, "snapctl: there is no verb '%s'\nTry 'snapctl --help'.\n", argv[1]);
+	_cleanup_free_ char *shown = snap_escape(argv[1], strlen(argv[1]));
+	fprintf(stderr, "snapctl: there is no verb '%s'\nTry 'snapctl --help'.\n", shown);
 	return SNAP_USAGE;
 }

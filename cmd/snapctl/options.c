@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/str.h"
 
 enum {
 	ROWS_MAX = 32, // the largest table has some 15
@@ -30,11 +31,10 @@ void options_begin(struct option_parser *parser)
 
 static void complain(const struct option_parser *parser, int c)
 {
-	const char *word = parser->argv[MAX(optind - 1, 1)];
+	const char *arg = parser->argv[MAX(optind - 1, 1)];
+	_cleanup_free_ char *word = snap_escape(arg, strlen(arg));
 	if (c == ':')
 		fprintf(stderr, "%s: option '%s' needs an argument\n", parser->prefix, word);
-	else if (optopt && optopt < LONG_BASE)
-		fprintf(stderr, "%s: unknown option '-%c'\n", parser->prefix, optopt);
 	else
 		fprintf(stderr, "%s: unknown option or misplaced argument '%s'\n", parser->prefix,
 			word);

@@ -60,7 +60,7 @@ end_dump() {
 	done
 	for ((i = 0; i < ${#names[@]}; i++)); do
 		end_dump $i
-		expect 0
+		expect_dumped "$OUT/core.$i"
 		well_formed "$OUT/core.$i"
 	done
 	for ((i = 0; i < ${#names[@]}; i++)); do

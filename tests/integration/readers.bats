@@ -73,7 +73,7 @@ quiet_target_agrees() { # NAME ARGUMENT...
 	target_start memory
 	hold_still
 	dump
-	expect 0
+	expect_dumped
 	backtraces_agree "$(program memory)"
 	grep -q "^$(key stack_tid) #[0-9]* in_read " "$DIR/ours"
 	go_on
@@ -271,7 +271,7 @@ quiet_target_agrees() { # NAME ARGUMENT...
 # ---- delve -------------------------------------------------------------------------------------
 
 delve() { # CORE SCRIPT-FILE
-	dlv core "$BUILD/targets/gohttp" "$1" --init "$2" --allow-non-terminal-interactive </dev/null 2>&1
+	HOME=$DIR dlv core "$BUILD/targets/gohttp" "$1" --init "$2" --allow-non-terminal-interactive </dev/null 2>&1
 }
 
 @test "delve: the same answers from our core and gcore's" {

@@ -188,6 +188,8 @@ static void bits_check(void)
 		target_sleep_ms(10);
 	if (bits_ldt && ldt_rounds == rounds)
 		target_fail("the thread with the LDT segment does not run");
+	for (int i = 0; i < 500 && sizeof(long) == 8 && low->counter == counter; i++)
+		target_sleep_ms(10);
 	if (sizeof(long) == 8 && low->counter == counter)
 		target_fail("the 32-bit code does not run");
 }

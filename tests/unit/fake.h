@@ -195,7 +195,9 @@ static inline struct snap_mapping *fake_map(struct fake *fake, uint64_t start, u
 					    uint32_t flags, const char *name, const char *pages)
 {
 	struct snapshot *snap = &fake->snap;
-	snap->mappings = reallocarray(snap->mappings, snap->n_mappings + 1, sizeof(*snap->mappings));
+	if (!(snap->n_mappings & (snap->n_mappings - 1))) // a power of two, or none yet
+		snap->mappings = reallocarray(snap->mappings, MAX(snap->n_mappings * 2, (size_t)1),
+					      sizeof(*snap->mappings));
 	assert_non_null(snap->mappings);
 	struct snap_mapping *map = &snap->mappings[snap->n_mappings];
 	*map = (struct snap_mapping){ .start = start,

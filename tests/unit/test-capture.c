@@ -296,8 +296,8 @@ int main(void)
 		cmocka_unit_test(test_take_gone),	 cmocka_unit_test(test_take_traced),
 		cmocka_unit_test(test_take_without_leader),
 	};
-	if (test_wait(test_fork(seize_parent, NULL)) == EXIT_SKIP) {
-		printf("skipped: ptrace is not permitted\n");
+	if (!test_has_pidfd() || test_wait(test_fork(seize_parent, NULL)) == EXIT_SKIP) {
+		printf("skipped: no pidfds, or ptrace is not permitted\n");
 		return EXIT_SKIP;
 	}
 	return cmocka_run_group_tests_name("capture", tests, NULL, NULL);

@@ -82,7 +82,7 @@ static void test_oom(void **state _unused_)
 static void test_cleanup(void **state _unused_)
 {
 	_cleanup_(snap_error_destroyp) struct snap_error *err = snap_error_new(SNAP_FAILED, "x");
-	_cleanup_(snap_error_destroyp) struct snap_error *none = NULL;
+	_cleanup_(snap_error_destroyp) _unused_ struct snap_error *none = NULL;
 	struct snap_error *taken = TAKE_PTR(err);
 	assert_null(err);
 	snap_error_destroy(taken);

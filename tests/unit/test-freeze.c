@@ -361,8 +361,8 @@ int main(void)
 		cmocka_unit_test(test_uninterruptible),	 cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_tracer_dies),
 	};
-	if (test_wait(test_fork(seize_parent, NULL)) == EXIT_SKIP) {
-		printf("skipped: ptrace is not permitted\n");
+	if (!test_has_pidfd() || test_wait(test_fork(seize_parent, NULL)) == EXIT_SKIP) {
+		printf("skipped: no pidfds, or ptrace is not permitted\n");
 		return EXIT_SKIP;
 	}
 	return cmocka_run_group_tests_name("freeze", tests, NULL, NULL);

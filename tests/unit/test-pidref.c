@@ -216,5 +216,9 @@ int main(void)
 		cmocka_unit_test(test_deinit),	cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_many),
 	};
+	if (!test_has_pidfd()) {
+		printf("skipped: no pidfds\n");
+		return EXIT_SKIP;
+	}
 	return cmocka_run_group_tests_name("pidref", tests, NULL, NULL);
 }

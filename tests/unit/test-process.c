@@ -48,7 +48,8 @@ static void test_self(void **state _unused_)
 	assert_string_equal(proc->comm, name);
 	char exe[4096] = "";
 	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
-	assert_string_equal(proc->exe, exe);
+	if (!test_under_valgrind()) // which is what really runs
+		assert_string_equal(proc->exe, exe);
 	assert_int_equal(proc->machine.elf_class, ELFCLASS64);
 
 	const Elf64_auxv_t *auxv = proc->auxv;
@@ -57,7 +58,7 @@ static void test_self(void **state _unused_)
 	bool entry = false;
 	for (size_t i = 0; i < n; i++)
 		entry |= auxv[i].a_type == AT_ENTRY && auxv[i].a_un.a_val == getauxval(AT_ENTRY);
-	assert_true(entry);
+	assert_true(entry || test_under_valgrind());
 
 	for (size_t i = 0; i < snap.n_mappings; i++) {
 		assert_true(snap.mappings[i].start < snap.mappings[i].end);
@@ -192,6 +193,8 @@ static void check_args(const char *text, size_t len, const char *want)
 
 static void test_args(void **state _unused_)
 {
+	if (test_under_valgrind())
+		skip_test("valgrind runs another program than it says");
 	CHECK_ARGS("a\0b c\0", "a b c");
 	CHECK_ARGS("a\0\0\0b\0\0\0", "a   b");
 	CHECK_ARGS("\0", "");

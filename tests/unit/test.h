@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,6 +110,15 @@ static inline bool test_under_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 	return preload && strstr(preload, "vgpreload");
+}
+
+/// False where there are no pidfds: kernels before Linux 5.3, and valgrind.
+static inline bool test_has_pidfd(void)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0;
 }
 
 /// A pseudo-random number, the same in every run.

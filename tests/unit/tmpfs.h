@@ -11,7 +11,7 @@ static inline int tmpfs_file(size_t bytes)
 {
 	char options[32], dir[] = "/tmp/procsnap-unit-XXXXXX", path[64];
 	(void)snprintf(options, sizeof(options), "size=%zu", bytes);
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    !mkdtemp(dir))
 		return -1;
 	(void)snprintf(path, sizeof(path), "%s/f", dir);
