@@ -226,7 +226,9 @@ static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uin
 /// for them would allocate them there. Those of an ordinary file are only mapped in.
 static int without_backing(const struct snap_mapping *map, struct mem_range *ret, int n)
 {
-	for (int i = 0; map->flags & SNAP_MAP_UNLINKED && i < n; i++)
+	// Memory file systems have no device; deleted files of a disk do.
+	bool memory = map->flags & SNAP_MAP_UNLINKED && !map->dev_major;
+	for (int i = 0; memory && i < n; i++)
 		if (ret[i].kind == MEM_FILE)
 			ret[i].kind = MEM_NOT_RESIDENT;
 	return n;

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Whatever happens to snapctl and its worker, the process that they dump lives on as it was.
 #
-# PROCSNAP_KILLS is the number of rounds of each kind (default 100; 1000 for a long run).
+# PROCSNAP_KILLS is the number of rounds of each kind (default 20; 1000 for a long run).
 
 load common
 
-ROUNDS=${PROCSNAP_KILLS:-100}
+ROUNDS=${PROCSNAP_KILLS:-20}
 
 # The time that a dump of the current target takes, in microseconds, and then some.
 dump_time_us() {

@@ -12,8 +12,8 @@
 /**
  * DOC: A process that does not exist
  *
- * fake_snapshot() and fake_map() make a snapshot by hand. The memory of each mapping is described by
- * one letter a page; the last letter counts for all pages that follow:
+ * fake_init() and fake_map() make a snapshot by hand. The memory of each mapping is told by one
+ * letter a page; the last letter counts for all pages that follow:
  *
  *   D data   d data, all zeros   F not resident, from a file   Z never touched
  *   G guard  E past the end of the file   N not resident   U cannot be read, though it exists
@@ -79,8 +79,8 @@ static inline uint64_t fake_word(uint64_t addr)
 	return (addr * 0x9e3779b97f4a7c15u) | 1;
 }
 
-static _unused_ int fake_scan(struct memsource *source, const struct snap_mapping *map, uint64_t start,
-		     uint64_t end, struct mem_range *ret, size_t max)
+static _unused_ int fake_scan(struct memsource *source, const struct snap_mapping *map,
+			      uint64_t start, uint64_t end, struct mem_range *ret, size_t max)
 {
 	struct fake *fake = (struct fake *)source;
 	fake->scans++;
@@ -132,7 +132,8 @@ static _unused_ ssize_t fake_read(struct memsource *source, const struct snap_ma
 				break;
 			static const uint64_t junk[TEST_PAGE / 8] = { 0x66, 0x66, 0x66 };
 			for (size_t pos = 0; fake->dirty && pos < len; pos += sizeof(junk))
-				(void)fake_copy((char *)buf + pos, junk, MIN(len - pos, sizeof(junk)));
+				(void)fake_copy((char *)buf + pos, junk,
+						MIN(len - pos, sizeof(junk)));
 			return fails ? -fake->fail_errno : -EFAULT;
 		}
 		uint64_t page[TEST_PAGE / 8];

@@ -463,7 +463,8 @@ int main(void)
 		cmocka_unit_test(test_rewind64),	   cmocka_unit_test(test_rewind_int80),
 		cmocka_unit_test(test_rewind32),	   cmocka_unit_test(test_never_rewound),
 		cmocka_unit_test(test_lists),		   cmocka_unit_test(test_compat),
-		cmocka_unit_test(test_widen),		   cmocka_unit_test(test_widen_outside_call),
+		cmocka_unit_test(test_widen),
+		cmocka_unit_test(test_widen_outside_call),
 		cmocka_unit_test(test_from_syscall),	   cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_collect),
 	};

@@ -68,7 +68,8 @@ static void read_at(int fd, void *buf, size_t len, uint64_t offset)
 static uint64_t read_phnum(const struct elf *elf, const char *ehdr)
 {
 	const bool wide = elf->wide;
-	uint64_t phnum = field(ehdr, wide ? 56 : 44, 2), shoff = field(ehdr, wide ? 40 : 32, wide ? 8 : 4);
+	uint64_t phnum = field(ehdr, wide ? 56 : 44, 2);
+	uint64_t shoff = field(ehdr, wide ? 40 : 32, wide ? 8 : 4);
 	uint64_t shentsize = field(ehdr, wide ? 58 : 46, 2), shnum = field(ehdr, wide ? 60 : 48, 2);
 	if (phnum != PN_XNUM) {
 		assert_int_equal(shoff | shnum, 0);
@@ -415,7 +416,8 @@ static void test_not_dumped(void **state _unused_)
 	assert_int_equal(elf.loads[1].filesz, 0);
 	assert_int_equal(elf.loads[2].filesz, 0);
 	assert_int_equal(elf.loads[3].filesz, 8 * TEST_PAGE);
-	assert_int_equal(elf.size - elf.loads[3].offset, (8 + 2 + 40 + 3 * MIB_PAGES + 64) * TEST_PAGE);
+	assert_int_equal(elf.size - elf.loads[3].offset,
+			 (8 + 2 + 40 + 3 * MIB_PAGES + 64) * TEST_PAGE);
 	elf_done(&elf);
 }
 
@@ -890,7 +892,8 @@ static void test_disk_full(void **state _unused_)
 /// Headers, notes and what fits of the memory: still a core.
 static void test_disk_full_partial(void **state _unused_)
 {
-	check_disk((struct disk){ .room = 3 * MIB, .run.flags = CORE_KEEP_PARTIAL, .want = SNAP_OK });
+	check_disk((struct disk){
+		.room = 3 * MIB, .run.flags = CORE_KEEP_PARTIAL, .want = SNAP_OK });
 }
 
 static void test_disk_with_room(void **state _unused_)

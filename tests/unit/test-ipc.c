@@ -120,7 +120,8 @@ static void refuse(struct pair *pair, int want)
 
 static void test_too_many_fds(void **state)
 {
-	static const size_t counts[] = { IPC_MAX_FDS + 1, 2 * IPC_MAX_FDS, 2 * IPC_MAX_FDS + 1, 60 };
+	static const size_t counts[] = { IPC_MAX_FDS + 1, 2 * IPC_MAX_FDS, 2 * IPC_MAX_FDS + 1,
+					 60 };
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
 		send_raw(((struct pair *)*state)->fds[0], "{}", 2, 0, counts[i]);
 		refuse(*state, -EBADMSG);

@@ -148,7 +148,7 @@ static void test_bytes(void **state _unused_)
 	assert_null(json_parse("{}", 1));
 	assert_null(json_parse("{}", 0));
 	assert_null(json_parse("{}", (size_t)INT32_MAX + 1));
-	_cleanup_(json_destroyp) struct json *cut = json_parse("{} and more that does not count", 2);
+	_cleanup_(json_destroyp) struct json *cut = json_parse("{} and what does not count", 2);
 	assert_non_null(cut);
 }
 

@@ -90,7 +90,8 @@ static struct snap_mapping find_mapping(const void *p)
 /// Room for @pages pages that no neighbour can be merged with.
 static char *make_room(size_t pages)
 {
-	char *p = mmap(NULL, (pages + 2) * TEST_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, (pages + 2) * TEST_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
 	assert_true(p != MAP_FAILED);
 	return p + TEST_PAGE;
 }
@@ -262,7 +263,8 @@ static void shared_offset(const struct look *l)
 	assert_int_equal(ftruncate(fd, 8 * TEST_PAGE), 0);
 	for (int i = 3; i < 6; i += 2) {
 		memset(page, '0' + i, sizeof(page));
-		assert_int_equal(snap_pwrite_all(fd, page, sizeof(page), (uint64_t)i * TEST_PAGE), 0);
+		uint64_t offset = (uint64_t)i * TEST_PAGE;
+		assert_int_equal(snap_pwrite_all(fd, page, sizeof(page), offset), 0);
 	}
 	char *p = map_at_room(3, PROT_READ, MAP_SHARED, fd, 3 * TEST_PAGE);
 	(void)close(fd);
@@ -583,8 +585,9 @@ static void test_other_process(void **state _unused_)
 		char buf[2 * TEST_PAGE];
 		child_begin(&c, masks[i]);
 		memset(c.p, 'n', 2 * TEST_PAGE); // ours, not the child's
-		assert_int_equal(memsource_read(livemem_source(c.mem), &c.map, MEM_DATA, c.map.start,
-						buf, sizeof(buf)),
+		struct memsource *source = livemem_source(c.mem);
+		assert_int_equal(memsource_read(source, &c.map, MEM_DATA, c.map.start, buf,
+						sizeof(buf)),
 				 sizeof(buf));
 		for (size_t j = 0; j < sizeof(buf); j++)
 			assert_int_equal(buf[j], 'k');

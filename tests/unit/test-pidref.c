@@ -119,7 +119,8 @@ static void test_from_other_fds(void **state _unused_)
 	struct pidref ref = PIDREF_NULL;
 	int before = test_count_fds();
 	assert_true(pidref_from_fd(test_memfd(), &ref) < 0);
-	assert_true(pidref_from_fd(open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC), &ref) < 0);
+	int dir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(pidref_from_fd(dir, &ref) < 0);
 	assert_true(pidref_from_fd(-EBADF, &ref) < 0);
 	assert_int_equal(test_count_fds(), before);
 	assert_int_equal(ref.pidfd, -EBADF);

@@ -85,9 +85,10 @@ static void test_shared(void **state _unused_)
 	static const struct rule rules[] = {
 		{ R | W | UNLINKED, "/dev/zero (deleted)", 0, 0, FILTER_ANON_SHARED, 0,
 		  PLAN_ANON_SHARED },
-		{ R | UNLINKED, "/memfd:x (deleted)", 0, 0, FILTER_ANON_SHARED, 0, PLAN_ANON_SHARED },
-		{ R | W | UNLINKED, "/memfd:x (deleted)", 0, 0, FILTER_MASK & ~FILTER_ANON_SHARED, 0,
-		  PLAN_FILTERED },
+		{ R | UNLINKED, "/memfd:x (deleted)", 0, 0, FILTER_ANON_SHARED, 0,
+		  PLAN_ANON_SHARED },
+		{ R | W | UNLINKED, "/memfd:x (deleted)", 0, 0, FILTER_MASK & ~FILTER_ANON_SHARED,
+		  0, PLAN_FILTERED },
 		{ R | W | S, "/f", 0, 0, FILTER_FILE_SHARED, 0, PLAN_FILE_SHARED },
 		{ R | W | S, "/f", 0, 0, FILTER_MASK & ~FILTER_FILE_SHARED, 0, PLAN_FILTERED },
 		// Whether there are private pages does not matter for shared mappings.
@@ -138,7 +139,8 @@ static void test_excluded(void **state _unused_)
 		{ R | W | SNAP_MAP_DONTDUMP, NULL, 1, 0, 0, PLAN_ALL, PLAN_ANON_PRIVATE },
 		{ R | W | SNAP_MAP_DONTDUMP, NULL, 0, 0, 0, PLAN_ALL, PLAN_NOT_TOUCHED },
 		{ R | S | SNAP_MAP_DONTDUMP, "/f", 0, 0, 0, PLAN_ALL, PLAN_FILE_SHARED },
-		{ R | SNAP_MAP_DONTDUMP | SNAP_MAP_HUGETLB, "/f", 0, 0, FILTER_MASK, 0, PLAN_DONTDUMP },
+		{ R | SNAP_MAP_DONTDUMP | SNAP_MAP_HUGETLB, "/f", 0, 0, FILTER_MASK, 0,
+		  PLAN_DONTDUMP },
 		{ R | S | SNAP_MAP_IO, "/dev/mem", 0, 0, FILTER_MASK, 0, PLAN_DEVICE },
 		{ R | S | SNAP_MAP_PFN, "/dev/x", 0, 0, FILTER_MASK, PLAN_ALL, PLAN_DEVICE },
 		{ R | W | SNAP_MAP_IO, NULL, 4, 0, FILTER_MASK, PLAN_ALL, PLAN_DEVICE },
@@ -317,8 +319,8 @@ static void test_totals(void **state _unused_)
 	fake_map(&fake, START + 0x20000, 10, R, "/f", "D")->rss_bytes = TEST_PAGE;
 	fake_map(&fake, START + 0x30000, 10, R | W | SNAP_MAP_DONTDUMP, NULL, "D");
 	_cleanup_(plan_destroyp) struct plan *plan = NULL;
-	assert_ok(plan_create(&fake.snap, &fake.source, FILTER_ANON_PRIVATE | FILTER_FILE_PRIVATE, 0,
-			      &plan));
+	assert_ok(plan_create(&fake.snap, &fake.source,
+			      FILTER_ANON_PRIVATE | FILTER_FILE_PRIVATE, 0, &plan));
 	assert_int_equal(plan->totals[PLAN_ANON_PRIVATE].mappings, 2);
 	assert_int_equal(plan->totals[PLAN_ANON_PRIVATE].dump_bytes, 20 * TEST_PAGE);
 	assert_int_equal(plan->totals[PLAN_ANON_PRIVATE].data_bytes, (5 + 10) * TEST_PAGE);

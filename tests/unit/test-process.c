@@ -121,7 +121,8 @@ static void test_unlinked(void **state _unused_)
 
 static void test_flags(void **state _unused_)
 {
-	char *p = mmap(NULL, 6 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, 6 * TEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 	memset(p, 1, 6 * TEST_PAGE);
 	assert_int_equal(madvise(p + TEST_PAGE, TEST_PAGE, MADV_DONTDUMP), 0);
 	assert_int_equal(madvise(p + 2 * TEST_PAGE, TEST_PAGE, MADV_DONTFORK), 0);

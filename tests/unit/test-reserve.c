@@ -123,7 +123,8 @@ static void test_trim(void **state _unused_)
 	reserve_deinit(&r);
 	check_pages(fd, "-D----D--DD----D");
 	char buf[16 * TEST_PAGE];
-	assert_int_equal(snap_pread_full(fd, buf, sizeof(buf), 0), sizeof(buf)); // as long as it was
+	// As long as it was.
+	assert_int_equal(snap_pread_full(fd, buf, sizeof(buf), 0), sizeof(buf));
 	assert_int_equal(buf[TEST_PAGE + 4095], 1);
 	assert_int_equal(buf[11 * TEST_PAGE - 1], 'x');
 	assert_int_equal(buf[11 * TEST_PAGE], 0);

@@ -14,7 +14,8 @@ static int make_input(uint64_t size)
 	for (uint64_t pos = 0; pos < size; pos += 8) {
 		uint64_t word = test_random(&random);
 		if (pos / MIB % 3 != 1)
-			assert_int_equal(snap_pwrite_all(fd, &word, MIN(size - pos, (uint64_t)8), pos), 0);
+			assert_int_equal(
+				snap_pwrite_all(fd, &word, MIN(size - pos, sizeof(word)), pos), 0);
 		if (pos % (64 * 1024) == 0)
 			pos += 60 * 1024;
 	}

@@ -92,7 +92,7 @@ static void *victim_sleep(void *userdata _unused_)
 }
 
 /// Signals are for the first thread only, which waits for them.
-static int victim_threads(void *userdata _unused_)
+static _unused_ int victim_threads(void *userdata _unused_)
 {
 	static void *(*const mains[])(void *) = { victim_spin, victim_epoll, victim_wait,
 						  victim_sleep };
@@ -114,7 +114,7 @@ static int victim_threads(void *userdata _unused_)
 }
 
 /// The leader ends, one thread stays.
-static int victim_without_leader(void *userdata _unused_)
+static _unused_ int victim_without_leader(void *userdata _unused_)
 {
 	pthread_t id;
 	if (pthread_create(&id, NULL, victim_epoll, NULL))
@@ -138,7 +138,7 @@ static _unused_ int victim_vfork(void *userdata _unused_)
 	return 0;
 }
 
-static int victim_traced(void *userdata _unused_)
+static _unused_ int victim_traced(void *userdata _unused_)
 {
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 		return EXIT_SKIP;
