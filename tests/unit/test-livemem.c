@@ -44,23 +44,6 @@ struct look {
 	bool scan, map_files; ///< what can be used
 };
 
-static void look_begin(struct look *l, const char *mask)
-{
-	if (test_under_valgrind()) // it does not know what PAGEMAP_SCAN writes
-		mask = !strcmp(mask, "map_files") ? "map_files,pagemap_scan" : masks[4];
-	assert_int_equal(setenv("PROCSNAP_MASK", mask, 1), 0);
-	l->piddir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(l->piddir >= 0);
-	assert_ok(livemem_create(getpid(), l->piddir, &l->mem));
-	l->source = livemem_source(l->mem);
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	struct pm_scan_arg arg = { .size = sizeof(arg), .start = 0, .end = TEST_PAGE };
-	l->scan = ioctl(fd, PAGEMAP_SCAN, &arg) >= 0 && !strstr(mask, "pagemap_scan");
-	(void)close(fd);
-	l->map_files = geteuid() == 0 && !strstr(mask, "map_files");
-	assert_int_equal(unsetenv("PROCSNAP_MASK"), 0);
-}
-
 static void look_end(struct look *l)
 {
 	livemem_destroy(l->mem);
@@ -85,6 +68,34 @@ static struct snap_mapping find_in(const char *path, uint64_t addr)
 static struct snap_mapping find_mapping(const void *p)
 {
 	return find_in("/proc/self/smaps", (uintptr_t)p);
+}
+
+/// Whether we are allowed to is only to be found out by trying.
+static bool can_open_map_files(void)
+{
+	char path[96];
+	struct snap_mapping code = find_mapping((const void *)(uintptr_t)can_open_map_files);
+	(void)snprintf(path, sizeof(path), "/proc/self/map_files/%" PRIx64 "-%" PRIx64, code.start,
+		       code.end);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
+static void look_begin(struct look *l, const char *mask)
+{
+	if (test_under_valgrind()) // it does not know what PAGEMAP_SCAN writes
+		mask = !strcmp(mask, "map_files") ? "map_files,pagemap_scan" : masks[4];
+	assert_int_equal(setenv("PROCSNAP_MASK", mask, 1), 0);
+	l->piddir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(l->piddir >= 0);
+	assert_ok(livemem_create(getpid(), l->piddir, &l->mem));
+	l->source = livemem_source(l->mem);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct pm_scan_arg arg = { .size = sizeof(arg), .start = 0, .end = TEST_PAGE };
+	l->scan = ioctl(fd, PAGEMAP_SCAN, &arg) >= 0 && !strstr(mask, "pagemap_scan");
+	(void)close(fd);
+	l->map_files = can_open_map_files() && !strstr(mask, "map_files");
+	assert_int_equal(unsetenv("PROCSNAP_MASK"), 0);
 }
 
 /// Room for @pages pages that no neighbour can be merged with.
