@@ -41,15 +41,18 @@ void arch_regs_from_syscall(const struct procfs_syscall *sc, bool compat, struct
 int arch_widen_regset(struct snap_thread *thread);
 
 /**
- * What the interrupted system call of @regs must look like so that it is made again.
+ * Registers with which an interrupted system call that would return EINTR is made again instead.
  *
  * The kernel restarts most system calls by itself after a stop, but some return EINTR to a process
  * that had no signal (signal(7), "Interruption of system calls and library functions by stop
- * signals"). Only calls known to have done nothing when they return EINTR are rewound: close() is
- * not. @peek reads target memory, to see that a system call instruction really stands before the
- * program counter; it returns the number of bytes read.
+ * signals"). Their return value is replaced by the one with which the others ask for a restart
+ * unless a handler runs (ERESTARTNOHAND). So it is the kernel that decides, when the thread goes on:
+ * a signal that is due by then is handled, and the call returns EINTR as it must. Only calls known
+ * to have done nothing when they return EINTR are treated so: close() is not. @peek reads target
+ * memory, to see that a system call instruction really stands before the program counter; it
+ * returns the number of bytes read.
  *
- * Returns true and @ret when there is something to rewind.
+ * Returns true and @ret when there is something to do.
  */
 bool arch_rewind_syscall(const struct arch_regs *regs,
 			 ssize_t (*peek)(void *userdata, uint64_t addr, void *buf, size_t len),

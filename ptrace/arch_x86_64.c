@@ -22,6 +22,8 @@
  */
 
 enum {
+	// include/linux/errno.h: made again, but if a handler runs first it is EINTR
+	ERESTARTNOHAND = 514,
 	REGS64_SIZE = 27 * 8,
 	REGS32_SIZE = 17 * 4,
 	FXSAVE_SIZE = 512,
@@ -307,9 +309,7 @@ bool arch_rewind_syscall(const struct arch_regs *regs,
 		if ((int32_t)r.ax != -EINTR || (int32_t)r.orig_ax < 0 ||
 		    !rewindable(entry_before(r.ip, true, peek, userdata), (int32_t)r.orig_ax))
 			return false;
-		r.ax = r.orig_ax;
-		r.orig_ax = UINT32_MAX; // so that the kernel does not adjust it once more
-		r.ip -= 2;
+		r.ax = (uint32_t)-ERESTARTNOHAND;
 		memcpy(out.words, &r, sizeof(r));
 	} else {
 		struct user_regs_struct r;
@@ -317,9 +317,7 @@ bool arch_rewind_syscall(const struct arch_regs *regs,
 		if ((int64_t)r.rax != -EINTR || (int64_t)r.orig_rax < 0 ||
 		    !rewindable(entry_before(r.rip, false, peek, userdata), (int64_t)r.orig_rax))
 			return false;
-		r.rax = r.orig_rax;
-		r.orig_rax = UINT64_MAX;
-		r.rip -= 2;
+		r.rax = (uint64_t)-ERESTARTNOHAND;
 		memcpy(out.words, &r, sizeof(r));
 	}
 	*ret = out;

@@ -408,7 +408,7 @@ static void rewind_all(struct freeze *f)
 {
 	for (size_t i = 0; i < f->n; i++)
 		if (f->tracees[i].state == TRACEE_STOPPED)
-			tracee_rewind(&f->tracees[i], f->taskfd);
+			tracee_rewind(&f->tracees[i]);
 }
 
 struct snap_error *freeze_stop(struct freeze *f)
@@ -576,7 +576,7 @@ void freeze_release(struct freeze *f)
 	rewind_all(f);
 	for (size_t i = 0; i < f->n; i++)
 		if (f->tracees[i].state == TRACEE_STOPPED)
-			tracee_release(&f->tracees[i], f->taskfd);
+			tracee_release(&f->tracees[i]);
 }
 
 uint64_t freeze_started_ns(const struct freeze *f)

@@ -20,9 +20,9 @@
  * - Wait results are only looked at (WNOWAIT), never consumed. A thread that stopped to have a
  *   signal delivered keeps its signal in exit_code, which a consuming wait would set to 0: the
  *   signal would be lost if we died (kernel/exit.c wait_task_stopped()).
- * - A system call that would return EINTR only because of us is rewound at once, when its thread
- *   has stopped, not when it is let go. Only if a signal has arrived meanwhile are the original
- *   registers put back before release, so that the call returns EINTR as it must.
+ * - A system call that would return EINTR only because of us is set up to be made again at once,
+ *   when its thread has stopped, not when it is let go; the kernel still lets it return EINTR if a
+ *   signal is handled first (arch.h).
  *
  * A thread in uninterruptible sleep, or the parent in vfork(), does not stop. It is waited for
  * during a bounded time and then taken as it is: it runs no code of its own.

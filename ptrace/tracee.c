@@ -47,7 +47,7 @@ void tracee_poll(struct tracee *t)
 	t->signal = si.si_status >> 8 ? 0 : si.si_status & 0x7f;
 }
 
-static void detach(struct tracee *t)
+void tracee_release(struct tracee *t)
 {
 	// Fails only for a thread that was killed, and that needs nothing from us.
 	(void)ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->signal);
@@ -63,7 +63,7 @@ void tracee_expel(struct tracee *t)
 		snap_sleep_ns(TRY_NS);
 	}
 	if (t->state == TRACEE_STOPPED)
-		detach(t);
+		tracee_release(t);
 	t->state = TRACEE_GONE;
 }
 
@@ -81,11 +81,11 @@ struct peeksiginfo_args {
 	int32_t nr;
 };
 
-static uint64_t queued_signals(pid_t tid, bool shared)
+uint64_t tracee_queued_signals(pid_t tid)
 {
 	siginfo_t si[16];
 	uint64_t mask = 0;
-	struct peeksiginfo_args args = { .flags = shared, .nr = ARRAY_SIZE(si) };
+	struct peeksiginfo_args args = { .nr = ARRAY_SIZE(si) };
 	for (;;) {
 		long n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, si);
 		for (long i = 0; i < n; i++)
@@ -97,29 +97,7 @@ static uint64_t queued_signals(pid_t tid, bool shared)
 	}
 }
 
-uint64_t tracee_queued_signals(pid_t tid)
-{
-	return queued_signals(tid, false);
-}
-
-/// Would this stopped thread handle a signal as soon as it runs?
-static bool signal_due(const struct tracee *t, int taskfd)
-{
-	if (t->signal)
-		return true;
-	if (!(queued_signals(t->tid, false) | queued_signals(t->tid, true)))
-		return false;
-	char path[32];
-	struct procfs_status st;
-	(void)snprintf(path, sizeof(path), "%d/status", t->tid);
-	// Not PTRACE_GETSIGMASK, which in sigsuspend() and the like tells another mask than the one
-	// in force.
-	if (procfs_read_status(taskfd, path, &st) < 0)
-		return true;
-	return ((st.sig_pending | st.sig_shared_pending) & ~st.sig_blocked & ~st.sig_ignored) != 0;
-}
-
-void tracee_rewind(struct tracee *t, int taskfd)
+void tracee_rewind(struct tracee *t)
 {
 	struct arch_regs regs;
 	if (t->regs_known || arch_get_regs(t->tid, &t->regs) < 0)
@@ -128,16 +106,6 @@ void tracee_rewind(struct tracee *t, int taskfd)
 	// A job-stopped thread would have got its EINTR from the stop signal anyway.
 	if (t->stat.state == 'T')
 		return;
-	if (!arch_rewind_syscall(&t->regs, peek_memory, &t->tid, &regs) || signal_due(t, taskfd))
-		return;
-	if (arch_set_regs(t->tid, &regs) == 0)
-		t->rewound = true;
-}
-
-void tracee_release(struct tracee *t, int taskfd)
-{
-	// A signal that came meanwhile must interrupt the call as it would have.
-	if (t->rewound && signal_due(t, taskfd))
-		(void)arch_set_regs(t->tid, &t->regs);
-	detach(t);
+	if (arch_rewind_syscall(&t->regs, peek_memory, &t->tid, &regs))
+		(void)arch_set_regs(t->tid, &regs); // fails only for a thread that was killed
 }

@@ -27,7 +27,6 @@ struct tracee {
 	pid_t tid;
 	enum tracee_state state;
 	int signal; ///< to be delivered on release; 0: none
-	bool rewound; ///< its registers differ from regs
 	bool regs_known;
 	struct arch_regs regs; ///< as they were at the stop
 	struct procfs_stat stat; ///< before the stop
@@ -38,12 +37,12 @@ void tracee_poll(struct tracee *tracee);
 /// Lets a thread of another process go that got the number of one of ours.
 void tracee_expel(struct tracee *tracee);
 /**
- * Reads the registers of a stopped tracee, and rewinds its system call if that would fail with
- * EINTR only because of us. @taskfd is /proc/PID/task.
+ * Reads the registers of a stopped tracee, and sees to it that a system call which would fail with
+ * EINTR only because of us is made again.
  */
-void tracee_rewind(struct tracee *tracee, int taskfd);
+void tracee_rewind(struct tracee *tracee);
 /// Lets a stopped tracee run on as if nothing had happened.
-void tracee_release(struct tracee *tracee, int taskfd);
+void tracee_release(struct tracee *tracee);
 /// The signals queued for a stopped thread itself (not for its process), bit N-1 for signal N.
 uint64_t tracee_queued_signals(pid_t tid);
 /// Reaps @tid if it has ended, or was reaped before: true then. Never consumes a stop.

@@ -29,21 +29,11 @@ static struct tracee attach_and_stop(pid_t tid)
 	return t;
 }
 
-static int open_tasks(pid_t pid)
-{
-	char path[32];
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	return fd;
-}
-
 /// Looking takes nothing away: the stop is still there afterwards.
 static void test_poll(void **state _unused_)
 {
 	struct victim v;
 	victim_begin(&v, victim_threads, VICTIM_THREADS);
-	int tasks = open_tasks(v.pid);
 	struct tracee t = attach_and_stop(v.pid);
 	assert_int_equal(t.signal, 0);
 	for (int i = 0; i < 3; i++) {
@@ -56,10 +46,9 @@ static void test_poll(void **state _unused_)
 				 0);
 		assert_int_equal(si.si_pid, v.pid);
 	}
-	tracee_release(&t, tasks);
+	tracee_release(&t);
 	assert_int_equal(t.state, TRACEE_GONE);
 	assert_true(victim_runs(&v));
-	(void)close(tasks);
 	victim_end(&v);
 }
 
@@ -68,18 +57,16 @@ static void test_signal(void **state _unused_)
 {
 	struct victim v;
 	victim_begin(&v, victim_threads, VICTIM_THREADS);
-	int tasks = open_tasks(v.pid);
 	struct tracee t = attach(v.pid);
 	assert_int_equal(kill(v.pid, SIGUSR1), 0);
 	poll_until(&t, TRACEE_STOPPED);
 	assert_int_equal(t.signal, SIGUSR1);
 	assert_int_equal(v.page->signals, 0);
-	tracee_rewind(&t, tasks);
-	tracee_release(&t, tasks);
+	tracee_rewind(&t);
+	tracee_release(&t);
 	for (int i = 0; i < 1000 && !v.page->signals; i++)
 		snap_sleep_ns(1000000);
 	assert_int_equal(v.page->signals, 1);
-	(void)close(tasks);
 	victim_end(&v);
 }
 
@@ -87,7 +74,6 @@ static void test_queued(void **state _unused_)
 {
 	struct victim v;
 	victim_begin(&v, victim_threads, VICTIM_THREADS);
-	int tasks = open_tasks(v.pid);
 	struct tracee t = attach_and_stop(v.page->tids[2]);
 	const uint64_t usr1 = 1ULL << (SIGUSR1 - 1), rt = 1ULL << 63;
 	assert_int_equal(tracee_queued_signals(t.tid), 0);
@@ -102,8 +88,7 @@ static void test_queued(void **state _unused_)
 	assert_int_equal(syscall(SYS_tgkill, v.pid, t.tid, 64), 0);
 	assert_int_equal(tracee_queued_signals(t.tid),
 			 usr1 | rt | 1ULL << (SIGRTMIN - 1));
-	tracee_release(&t, tasks);
-	(void)close(tasks);
+	tracee_release(&t);
 	victim_end(&v);
 }
 
@@ -112,28 +97,26 @@ static void test_rewind(void **state _unused_)
 {
 	struct victim v;
 	victim_begin(&v, victim_threads, VICTIM_THREADS);
-	int tasks = open_tasks(v.pid);
 	struct tracee t = attach_and_stop(v.page->tids[2]); // epoll_wait()
-	tracee_rewind(&t, tasks);
+	tracee_rewind(&t);
 	assert_true(t.regs_known);
-	assert_true(t.rewound);
 	struct arch_regs before = t.regs, now;
 	assert_int_equal(arch_get_regs(t.tid, &now), 0);
 	assert_memory_not_equal(now.words, t.regs.words, now.size);
-	tracee_rewind(&t, tasks); // once
+	tracee_rewind(&t); // once
 	assert_memory_equal(&t.regs, &before, sizeof(before));
-	tracee_release(&t, tasks);
+	tracee_release(&t);
 	snap_sleep_ns(20000000);
 	assert_int_equal(v.page->interrupted, 0);
 	assert_true(victim_becomes(v.page->tids[2], 'S'));
 
 	t = attach_and_stop(v.page->tids[1]); // one that runs has nothing to rewind
-	tracee_rewind(&t, tasks);
+	tracee_rewind(&t);
 	assert_true(t.regs_known);
-	assert_false(t.rewound);
-	tracee_release(&t, tasks);
+	assert_int_equal(arch_get_regs(t.tid, &now), 0);
+	assert_memory_equal(now.words, t.regs.words, now.size);
+	tracee_release(&t);
 	assert_true(victim_runs(&v));
-	(void)close(tasks);
 	victim_end(&v);
 }
 
