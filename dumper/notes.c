@@ -139,8 +139,10 @@ static uint32_t narrow_id(uint32_t id, size_t size)
 		(info)->zomb = (info)->sname == 'Z';                                          \
 		(info)->nice = (char)(proc)->nice;                                            \
 		(info)->flag = (__typeof__((info)->flag))(proc)->task_flags;                  \
-		(info)->uid = (__typeof__((info)->uid))narrow_id((proc)->uid, sizeof((info)->uid));                    \
-		(info)->gid = (__typeof__((info)->gid))narrow_id((proc)->gid, sizeof((info)->gid));                    \
+		(info)->uid = (__typeof__((info)->uid))narrow_id((proc)->uid,                   \
+								sizeof((info)->uid));   \
+		(info)->gid = (__typeof__((info)->gid))narrow_id((proc)->gid,                   \
+								sizeof((info)->gid));   \
 		(info)->pid = (proc)->pid;                                                    \
 		(info)->ppid = (proc)->ppid;                                                  \
 		(info)->pgrp = (proc)->pgrp;                                                  \

@@ -106,7 +106,8 @@ static bool same_file(const struct snap_mapping *a, const struct snap_mapping *b
 }
 
 /**
- * Adds the file mappings of programs and libraries: files of which some part is mapped executable. The parts of a library lie side by side, so only neighbours are looked at.
+ * Adds the file mappings of programs and libraries: files of which some part is mapped executable.
+ * The parts of a library lie side by side, so only neighbours are looked at.
  */
 static void add_binaries(struct plan *plan)
 {

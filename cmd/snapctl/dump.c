@@ -126,7 +126,8 @@ static const struct option_row dump_rows[] = {
 				"Dump programs and libraries too, so that the core\n"
 				"can be read where they are missing" },
 	[OPT_COMPRESS] = { "compress", 'z', "[LEVEL]",
-			   "Compress with zstd, level 1 to 19 (default: 3); the\ndefault name is core.PID.zst then" },
+			   "Compress with zstd, level 1 to 19 (default: 3); the\n"
+			   "default name is core.PID.zst then" },
 	[OPT_MAX_PAUSE] = { "max-pause", 0, "TIME",
 			    "Give up, and let the process run, when it would be\n"
 			    "stopped for longer than TIME (200ms, 1.5s)" },
