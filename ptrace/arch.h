@@ -46,10 +46,11 @@ int arch_widen_regset(struct snap_thread *thread);
  * The kernel restarts most system calls by itself after a stop, but some return EINTR to a process
  * that had no signal (signal(7), "Interruption of system calls and library functions by stop
  * signals"). Their return value is replaced by the one with which the others ask for a restart
- * unless a handler runs (ERESTARTNOHAND). So the kernel decides when the thread goes on: a signal that is due by then is handled, and the call returns EINTR as it must. Only calls known
- * to have done nothing when they return EINTR are treated so: close() is not. @peek reads target
- * memory, to see that a system call instruction really stands before the program counter; it
- * returns the number of bytes read.
+ * unless a handler runs (ERESTARTNOHAND). So the kernel decides when the thread goes on: a signal
+ * that is due by then is handled, and the call returns EINTR as it must. Only calls known to have
+ * done nothing when they return EINTR are treated so: close() is not. @peek reads target memory, to
+ * see that a system call instruction really stands before the program counter; it returns the
+ * number of bytes read.
  *
  * Returns true and @ret when there is something to do.
  */
