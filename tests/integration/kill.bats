@@ -224,6 +224,8 @@ kill_all() {
 		[ "$status" = 0 ] || expect $EX_GONE
 		rm -f "$CORE"
 		only_files
+		# On a busy machine the dump may be over before it was seen to be frozen.
+		grep -q sent=1 "$DIR/round" || kill -KILL "$PID"
 		wait_for gone "$PID"
 	done
 }
