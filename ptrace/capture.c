@@ -24,6 +24,8 @@ enum {
 	WATCH_NS = 100 * 1000 * 1000,
 	// The dead-man timer leaves the tracer this much time to keep a pause budget by itself.
 	BUDGET_SLACK_NS = 50 * 1000 * 1000,
+	ATTEMPTS = 10,
+	ATTEMPT_NS = 2 * 1000 * 1000,
 	TASK_KTHREAD = 0x00200000, // PF_KTHREAD, include/linux/sched.h
 };
 
@@ -154,8 +156,22 @@ static struct snap_error *check_kind(const struct capture *c)
 	return NULL;
 }
 
-struct snap_error *capture_inspect(struct capture *c, struct snapshot *snap,
-				   struct memsource **ret_source)
+/**
+ * Did it only seem to be gone? In the middle of an execve() a process has no memory for a moment,
+ * and its threads change their numbers.
+ */
+static bool seemed_gone(const struct capture *c, const struct snap_error *err, int attempt)
+{
+	struct procfs_stat st;
+	if (!err || err->code != SNAP_NO_PROCESS || attempt >= ATTEMPTS)
+		return false;
+	snap_sleep_ns(ATTEMPT_NS);
+	return pidref_verify(c->ref) == 0 && procfs_read_stat(c->procfd, "stat", &st) == 0 &&
+	       (st.state != 'Z' || living_thread(c) != c->ref->pid);
+}
+
+static struct snap_error *inspect(struct capture *c, struct snapshot *snap,
+				  struct memsource **ret_source)
 {
 	struct procfs_status st;
 	struct snap_error *kind = check_kind(c);
@@ -186,6 +202,17 @@ static uint64_t deadman_ns(const struct capture *c)
 		ns = MIN(ns, end > now ? end - now : 1);
 	}
 	return ns;
+}
+
+struct snap_error *capture_inspect(struct capture *c, struct snapshot *snap,
+				   struct memsource **ret_source)
+{
+	for (int attempt = 1;; attempt++) {
+		struct snap_error *err = inspect(c, snap, ret_source);
+		if (!seemed_gone(c, err, attempt))
+			return err;
+		snap_error_destroy(err);
+	}
 }
 
 static struct snap_error *take(struct capture *c)
@@ -266,8 +293,8 @@ static void *tracer_main(void *userdata)
 	return NULL;
 }
 
-struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
-				struct memsource **ret_source)
+static struct snap_error *take_once(struct capture *c, struct snapshot *snap,
+				    struct memsource **ret_source)
 {
 	struct snap_error *err = deadman_create();
 	if (!err)
@@ -298,6 +325,20 @@ struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
 	}
 	*ret_source = livemem_source(c->mem);
 	return NULL;
+}
+
+struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
+				struct memsource **ret_source)
+{
+	for (int attempt = 1;; attempt++) {
+		struct snap_error *err = take_once(c, snap, ret_source);
+		if (!seemed_gone(c, err, attempt))
+			return err;
+		snap_error_destroy(err);
+		snapshot_deinit(snap);
+		freeze_destroy(TAKE_PTR(c->freeze));
+		c->release_asked = false;
+	}
 }
 
 struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)

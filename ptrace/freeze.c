@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "arch.h"
 #include "common/clock.h"
@@ -45,6 +46,7 @@ struct freeze {
 	uint64_t max_pause_ns, started_ns;
 	struct tracee *tracees;
 	size_t n, size;
+	size_t attached; ///< how many threads were seized so far
 	uint8_t *known; ///< one bit a tid
 	char *dents;
 	pthread_t reaper;
@@ -214,6 +216,10 @@ static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 		snap_sleep_ns(SEIZE_RETRY_NS);
 		errnum = -seize_watched(f, tid);
 	}
+	// After an execve() by another thread than the leader, that one has the leader's number, and
+	// is our tracee already.
+	if (errnum == EPERM && f->attached && tid_tracer(f, tid) == gettid())
+		errnum = 0;
 	if (errnum) {
 		struct procfs_stat now;
 		t->state = TRACEE_GONE;
@@ -224,6 +230,7 @@ static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 		return tracer ? denial_traced(f->pid, tracer) :
 				denial_from_errno(f->pid, f->procfd, errnum, "attach to");
 	}
+	f->attached++;
 	if (!tid_is_ours(f, tid))
 		tracee_expel(t);
 	return NULL;

@@ -30,6 +30,7 @@ setup() {
 teardown() {
 	local i fd command
 	for ((i = 0; i < ${#T_MAIN[@]}; i++)); do
+		remove_files_of "${T_MAIN[i]}"
 		end_child "${T_MAIN[i]}"
 		for fd in "${T_IN[i]}" "${T_OUT[i]}"; do
 			exec {fd}>&-
@@ -44,6 +45,12 @@ teardown() {
 	done
 	cd /
 	[ -z "$DIR" ] || rm -rf "$DIR"
+}
+
+# The target "memory" has files with a name, which it removes only when it may end by itself.
+remove_files_of() {
+	sed -nE 's|.* (/var/tmp/target-memory\.[A-Za-z0-9]{6})$|\1|p' "/proc/$1/maps" 2>/dev/null |
+		sort -u | xargs -r rm -f
 }
 
 # Kills and reaps a child of this shell. Its number is its own until it is reaped.

@@ -178,15 +178,15 @@ static int busy(void *userdata)
 	struct work w;
 	char buf[TEST_PAGE];
 	uint64_t pause_ns = 0;
-	int r = begin(&w, userdata, 0, 500 * ms);
+	int r = begin(&w, userdata, 0, 1500 * ms);
 	CHECK(r, !r);
 	CHECK(1, is_code(capture_take(w.capture, &w.snap, &w.source), SNAP_OK));
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < 80; i++) {
 		CHECK(2, read_shared(&w, buf) == TEST_PAGE);
-		snap_sleep_ns(20 * ms);
+		snap_sleep_ns(25 * ms);
 	}
 	CHECK(3, is_code(capture_release(w.capture, &pause_ns), SNAP_OK));
-	CHECK(4, pause_ns >= 1200 * ms);
+	CHECK(4, pause_ns >= 2000 * ms);
 	end(&w);
 	return 0;
 }
@@ -257,7 +257,10 @@ static void run(int (*fn)(void *), int (*victim)(void *), int ready, int want)
 	victim_begin(&v, victim, ready);
 	if (victim == victim_without_leader)
 		assert_true(victim_becomes(v.pid, 'Z'));
-	assert_int_equal(test_wait(test_fork(fn, &v)), want);
+	int status = test_wait(test_fork(fn, &v));
+	// On a busy machine the dead-man timer may be first to keep the budget.
+	if (fn != exceed || status != -SIGKILL)
+		assert_int_equal(status, want);
 	assert_int_equal(v.page->interrupted, 0);
 	if (victim == victim_threads && fn != victim_dies && fn != take_gone)
 		assert_true(victim_runs(&v));

@@ -244,7 +244,7 @@ struct run {
 	unsigned int threads;
 	uint32_t flags;
 	bool reserve; ///< look first, and reserve what that finds
-	uint64_t budget; ///< for that; 0: enough. With less, the rest is written past the page cache.
+	uint64_t budget; ///< for that; 0: enough. The rest is written past the page cache.
 	const struct core_progress *progress;
 	uint32_t filter; ///< 0: everything
 	uint64_t size; ///< what core_size() said

@@ -155,6 +155,7 @@ struct victim_start {
 static int victim_main(void *userdata)
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)setpgid(0, 0); // so that it can be waited for with all its threads
 	return ((struct victim_start *)userdata)->fn(NULL);
 }
 
@@ -228,7 +229,7 @@ static inline void victim_end(struct victim *v)
 {
 	(void)kill(v->pid, SIGKILL);
 	// Its threads one by one: those we traced stay zombies until we have seen them.
-	while (waitpid(-1, NULL, __WALL) >= 0 || errno == EINTR)
+	while (waitpid(-v->pid, NULL, __WALL) >= 0 || errno == EINTR)
 		continue;
 	(void)munmap(v->page, TEST_PAGE);
 }
