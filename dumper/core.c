@@ -318,6 +318,8 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 	}
 	int fd = c->direct_fd >= 0 ? c->direct_fd : c->fd;
 	int r = pages_write(fd, buf, (size_t)n, offset);
+	if (r == -EINVAL && fd != c->fd) // a file system that opens O_DIRECT but cannot write so
+		r = pages_write(c->fd, buf, (size_t)n, offset);
 	return r < 0 ? write_failed(c, -r) : n;
 }
 

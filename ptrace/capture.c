@@ -23,7 +23,7 @@ enum {
 	// How often the tracer looks for progress and sets the dead-man timer anew.
 	WATCH_NS = 100 * 1000 * 1000,
 	// The dead-man timer leaves the tracer this much time to keep a pause budget by itself.
-	BUDGET_SLACK_NS = 50 * 1000 * 1000,
+	BUDGET_SLACK_NS = 250 * 1000 * 1000,
 	ATTEMPTS = 10,
 	ATTEMPT_NS = 2 * 1000 * 1000,
 	TASK_KTHREAD = 0x00200000, // PF_KTHREAD, include/linux/sched.h

@@ -191,7 +191,7 @@ static struct tracee *tracee_add(struct freeze *f, pid_t tid)
 	return &f->tracees[f->n++];
 }
 
-/// Who traces a thread; 0: nobody.
+/// Who traces a thread (a tid); 0: nobody.
 static pid_t tid_tracer(const struct freeze *f, pid_t tid)
 {
 	char path[32];
@@ -216,8 +216,8 @@ static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 		snap_sleep_ns(SEIZE_RETRY_NS);
 		errnum = -seize_watched(f, tid);
 	}
-	// After an execve() by another thread than the leader, that one has the leader's number, and
-	// is our tracee already.
+	// After an execve() by another thread than the leader, that one has the leader's number
+	// and is our tracee already.
 	if (errnum == EPERM && f->attached && tid_tracer(f, tid) == gettid())
 		errnum = 0;
 	if (errnum) {

@@ -134,7 +134,8 @@ int procfs_parse_status(const char *text, struct procfs_status *ret)
 	st.gid = (gid_t)gid;
 	st.tracer_pid = (pid_t)tracer;
 	st.threads = (uint64_t)threads;
-	for (int i = 0; status_number(text, "NSpid:", i, &v); i++)
+	// One for each level; MAX_PID_NS_LEVEL is 32.
+	for (int i = 0; i < 33 && status_number(text, "NSpid:", i, &v); i++)
 		st.ns_pid = (pid_t)v;
 	if (status_number(text, "VmRSS:", 0, &v) && v >= 0 && v < INT64_MAX / 1024)
 		st.rss_bytes = (uint64_t)v * 1024;
