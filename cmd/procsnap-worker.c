@@ -328,9 +328,8 @@ static struct snap_error *deliver(struct worker *w)
 	if (!err && w->job.flags & JOB_SYNC) {
 		w->phase = "syncing";
 		if (fsync(last) < 0)
-			err = snap_error_errno(errno == ENOSPC || errno == EDQUOT ? SNAP_NO_SPACE :
-										    SNAP_FAILED,
-					       errno, "cannot write the core to disk");
+			err = snap_error_errno(snap_code_from_errno(errno), errno,
+					       "cannot write the core to disk");
 	}
 	return err;
 }

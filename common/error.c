@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "error.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ static const struct {
 	[SNAP_CANCELLED] = { "cancelled", "cancelled by a signal" },
 };
 
+_printf_(3, 0)
 static struct snap_error *error_create(enum snap_code code, int errnum, const char *fmt, va_list ap)
 {
 	_cleanup_free_ char *text = NULL;
@@ -89,6 +91,11 @@ struct snap_error *snap_error_wrap(struct snap_error *err, const char *fmt, ...)
 	free(err->message);
 	err->message = joined;
 	return err;
+}
+
+enum snap_code snap_code_from_errno(int errnum)
+{
+	return errnum == ENOSPC || errnum == EDQUOT ? SNAP_NO_SPACE : SNAP_FAILED;
 }
 
 void snap_error_destroy(struct snap_error *err)

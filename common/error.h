@@ -45,6 +45,8 @@ struct snap_error *snap_error_oom(void) __attribute__((returns_nonnull)) _must_c
 /// Takes ownership of @err and returns it with "prefix: " before its message. NULL stays NULL.
 struct snap_error *snap_error_wrap(struct snap_error *err, const char *fmt, ...) _printf_(2, 3)
 	_must_check_;
+/// Writing something failed with @errnum: SNAP_NO_SPACE when the disk or a quota is full.
+enum snap_code snap_code_from_errno(int errnum);
 void snap_error_destroy(struct snap_error *err);
 DEFINE_CLEANUP(struct snap_error *, snap_error_destroy);
 

@@ -54,10 +54,32 @@ void json_destroy(struct json *json)
 	json_object_put(obj(json));
 }
 
+static const char broken_mark;
+
+static void set_broken(struct json *container)
+{
+	if (container)
+		json_object_set_userdata(obj(container), (void *)(uintptr_t)&broken_mark, NULL);
+}
+
+static bool is_broken(const struct json *json)
+{
+	return !json || json_object_get_userdata(obj(json)) == &broken_mark;
+}
+
+static void set_or_null(struct json *object, const char *key, struct json *value)
+{
+	if (object && json_object_object_add(obj(object), key, obj(value)) == 0)
+		return;
+	json_object_put(obj(value));
+	set_broken(object);
+}
+
 void json_set(struct json *object, const char *key, struct json *value)
 {
-	if (!object || json_object_object_add(obj(object), key, obj(value)) < 0)
-		json_object_put(obj(value));
+	if (is_broken(value))
+		set_broken(object);
+	set_or_null(object, key, value);
 }
 
 void json_set_bool(struct json *object, const char *key, bool value)
@@ -80,13 +102,25 @@ static struct json *text_value(const char *value)
 
 void json_set_text(struct json *object, const char *key, const char *value)
 {
-	json_set(object, key, text_value(value));
+	if (value)
+		json_set(object, key, text_value(value));
+	else
+		set_or_null(object, key, NULL);
+}
+
+static void add_or_null(struct json *array, struct json *value)
+{
+	if (array && json_object_array_add(obj(array), obj(value)) == 0)
+		return;
+	json_object_put(obj(value));
+	set_broken(array);
 }
 
 void json_add(struct json *array, struct json *value)
 {
-	if (!array || json_object_array_add(obj(array), obj(value)) < 0)
-		json_object_put(obj(value));
+	if (is_broken(value))
+		set_broken(array);
+	add_or_null(array, value);
 }
 
 /// As it is, unless something in it slipped through unescaped.
@@ -98,12 +132,18 @@ static struct json *message_value(const char *value)
 
 void json_set_message(struct json *object, const char *key, const char *value)
 {
-	json_set(object, key, message_value(value));
+	if (value)
+		json_set(object, key, message_value(value));
+	else
+		set_or_null(object, key, NULL);
 }
 
 void json_add_message(struct json *array, const char *value)
 {
-	json_add(array, message_value(value));
+	if (value)
+		json_add(array, message_value(value));
+	else
+		add_or_null(array, NULL);
 }
 
 const struct json *json_get(const struct json *object, const char *key)
@@ -154,7 +194,8 @@ const struct json *json_at(const struct json *array, size_t index)
 
 const char *json_text(const struct json *json)
 {
-	return json ? json_object_to_json_string_ext(obj(json), JSON_C_TO_STRING_PLAIN |
-								JSON_C_TO_STRING_NOSLASHESCAPE) :
-		      NULL;
+	if (is_broken(json))
+		return NULL;
+	return json_object_to_json_string_ext(obj(json),
+					      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }

@@ -11,8 +11,10 @@
  * DOC: JSON
  *
  * The only place that knows the JSON library (json-c). Building never fails half-way: out of
- * memory makes an object "broken", and json_text() of it returns NULL. Strings from outside go
- * through json_set_text(), which escapes what is not UTF-8 or printable as snap_escape() does.
+ * memory makes an object "broken", and whatever it is put into afterwards; json_text() of it returns
+ * NULL, so nothing is ever said with parts missing. Fill a value first, then put it into its
+ * container. Strings from outside go through json_set_text(), which escapes what is not UTF-8 or
+ * printable as snap_escape() does.
  */
 
 struct json;
@@ -32,7 +34,7 @@ void json_set_u64(struct json *object, const char *key, uint64_t value);
 void json_set_text(struct json *object, const char *key, const char *value);
 /// A string of our own, such as an error message, in which text from outside is escaped already.
 void json_set_message(struct json *object, const char *key, const char *value);
-/// Takes ownership of @value.
+/// Takes ownership of @value; NULL is a value that could not be made.
 void json_set(struct json *object, const char *key, struct json *value);
 /// Both take ownership or copy as above.
 void json_add(struct json *array, struct json *value);

@@ -168,8 +168,7 @@ static void fail(struct core *c, struct snap_error *err)
 
 static struct snap_error *write_error(int errnum)
 {
-	bool space = errnum == ENOSPC || errnum == EDQUOT;
-	return snap_error_errno(space ? SNAP_NO_SPACE : SNAP_FAILED, errnum,
+	return snap_error_errno(snap_code_from_errno(errnum), errnum,
 				"cannot write the core%s",
 				errnum == EFBIG ? " (file size limit, see ulimit -f)" : "");
 }
@@ -272,7 +271,7 @@ static int fatal_read_error(ssize_t n)
 /// The disk is full: the end of the dump, or of what a partial one will hold.
 static int write_failed(struct core *c, int errnum)
 {
-	if (c->flags & CORE_KEEP_PARTIAL && (errnum == ENOSPC || errnum == EDQUOT))
+	if (c->flags & CORE_KEEP_PARTIAL && snap_code_from_errno(errnum) == SNAP_NO_SPACE)
 		c->abort = true;
 	else
 		fail(c, write_error(errnum));
@@ -299,7 +298,8 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 	uint64_t room = UINT64_MAX;
 	char *place = c->reserve ? reserve_find(c->reserve, offset, &room) : NULL;
 	bool spill = !place && c->reserve;
-	len = MIN(MIN(len, room), (size_t)BUFFER_BYTES);
+	len = MIN(len, room);
+	len = MIN(len, (size_t)BUFFER_BYTES);
 	if (spill)
 		place = reserve_spill(c->reserve, offset, &len);
 	ssize_t n = read_pages(c, piece, kind, addr, place ? place : buf, len);
@@ -431,7 +431,8 @@ static struct snap_error *run_threads(struct core *c, unsigned int threads, void
 				      unsigned int n_extra, void *(*extra)(void *))
 {
 	uint64_t piece = c->plan->dump_bytes / threads / PIECES_A_THREAD;
-	piece = MAX(MIN(piece, (uint64_t)PIECE_MAX_BYTES), (uint64_t)PIECE_MIN_BYTES);
+	piece = MIN(piece, (uint64_t)PIECE_MAX_BYTES);
+	piece = MAX(piece, (uint64_t)PIECE_MIN_BYTES);
 	c->piece_bytes = ALIGN_UP(piece, (uint64_t)PAGE);
 	c->first = (struct cursor){ 0 };
 	c->last = (struct cursor){ .segment = c->plan->n - 1 };

@@ -23,7 +23,7 @@ static const char *const class_names[PLAN_CLASS_MAX] = {
 
 const char *plan_class_name(enum plan_class class)
 {
-	return class_names[class];
+	return class < PLAN_CLASS_MAX ? class_names[class] : "?";
 }
 
 /// Reads the start of a mapping if that can be done without changing anything.

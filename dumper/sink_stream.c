@@ -21,7 +21,7 @@ struct snap_error *sink_stream(int in, uint64_t size, int out, const struct sink
 						"cannot read the core back");
 		int r = snap_write_all(out, buf, (size_t)n);
 		if (r < 0)
-			return snap_error_errno(r == -ENOSPC ? SNAP_NO_SPACE : SNAP_FAILED, -r,
+			return snap_error_errno(snap_code_from_errno(-r), -r,
 						"cannot write the core to the output");
 		pos += (uint64_t)n;
 		if (progress)

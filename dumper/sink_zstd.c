@@ -84,8 +84,8 @@ static bool write_frame(struct zst *z, uint64_t index, const void *data, size_t 
 		// Locked while writing: nobody else may write anyway, and compressing goes on.
 		int r = snap_write_all(z->out, data, len);
 		if (r < 0) {
-			fail_locked(z, snap_error_errno(r == -ENOSPC ? SNAP_NO_SPACE : SNAP_FAILED,
-							-r, "cannot write the compressed core"));
+			fail_locked(z, snap_error_errno(snap_code_from_errno(-r), -r,
+							"cannot write the compressed core"));
 		} else {
 			z->table[index] = (struct seek_entry){ (uint32_t)len, (uint32_t)raw };
 			z->turn++;
@@ -190,7 +190,7 @@ static struct snap_error *write_seek_table(const struct zst *z)
 		return snap_error_oom();
 	r = snap_write_all(z->out, buf.data, buf.len);
 	if (r < 0)
-		return snap_error_errno(r == -ENOSPC ? SNAP_NO_SPACE : SNAP_FAILED, -r,
+		return snap_error_errno(snap_code_from_errno(-r), -r,
 					"cannot write the compressed core");
 	return NULL;
 }

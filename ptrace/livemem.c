@@ -226,7 +226,8 @@ static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uin
 /// for them would allocate them there. Those of an ordinary file are only mapped in.
 static int without_backing(const struct snap_mapping *map, struct mem_range *ret, int n)
 {
-	// Memory file systems have no device; deleted files of a disk do.
+	// Memory file systems have no device; deleted files of a disk do. Some file systems on disks
+	// (btrfs, overlayfs) have none either: that is a gap too many, not memory allocated.
 	bool memory = map->flags & SNAP_MAP_UNLINKED && !map->dev_major;
 	for (int i = 0; memory && i < n; i++)
 		if (ret[i].kind == MEM_FILE)

@@ -270,6 +270,9 @@ static void parse_maps_detail(const char *p, const char *eol, struct procfs_maps
 		size_t offset;
 	} sizes[] = {
 		{ "Rss:", offsetof(struct snap_mapping, rss_bytes) },
+		// Huge page files are in neither Rss nor Anonymous, but here.
+		{ "Private_Hugetlb:", offsetof(struct snap_mapping, rss_bytes) },
+		{ "Shared_Hugetlb:", offsetof(struct snap_mapping, rss_bytes) },
 		{ "Anonymous:", offsetof(struct snap_mapping, anon_bytes) },
 		{ "Swap:", offsetof(struct snap_mapping, swap_bytes) },
 	};
@@ -286,7 +289,7 @@ static void parse_maps_detail(const char *p, const char *eol, struct procfs_maps
 		p += len;
 		int64_t kib;
 		if (next_i64(&p, &kib) && kib >= 0 && kib < INT64_MAX / 1024)
-			*(uint64_t *)((char *)map + sizes[i].offset) = (uint64_t)kib * 1024;
+			*(uint64_t *)((char *)map + sizes[i].offset) += (uint64_t)kib * 1024;
 		return;
 	}
 }

@@ -74,11 +74,9 @@ struct snap_error *dump_process(pid_t pid, const struct dump_request *request, s
 	bool dry = request->job.flags & JOB_DRY_RUN;
 	uint32_t flags = (request->replace ? OUTPUT_REPLACE : 0U) |
 			 (request->job.flags & JOB_COMPRESS ? OUTPUT_COMPRESS : 0U);
-	if (!dry || request->output)
-		err = output_open(request->output, request->name,
-				  flags | (dry ? OUTPUT_REPLACE : 0U), &out);
-	else
-		err = output_open(".", request->name, OUTPUT_REPLACE, &out);
+	if (dry)
+		flags |= OUTPUT_LOOK | OUTPUT_REPLACE;
+	err = output_open(request->output, request->name, flags, &out);
 	_cleanup_(json_destroyp) struct json *result = NULL;
 	if (!err)
 		err = run_job(request, &ref, &out, &result);
@@ -306,6 +304,17 @@ static void print_warnings(const struct json *result, unsigned long long pid)
 	}
 }
 
+static bool print_json(const struct json *json, FILE *out)
+{
+	const char *text = json_text(json);
+	if (!text) {
+		print_message("snapctl", "out of memory");
+		return false;
+	}
+	fprintf(out, "%s\n", text);
+	return true;
+}
+
 static int show(const struct dump_args *args, const struct json *result)
 {
 	// With the core on standard output, the rest goes to where it is not in the way.
@@ -313,13 +322,16 @@ static int show(const struct dump_args *args, const struct json *result)
 			 args->request.job.flags & JOB_DRY_RUN;
 	FILE *out = to_stdout ? stdout : stderr;
 	print_warnings(result, json_get_u64(result, "pid", 0));
+	bool ok = true;
 	if (args->json)
-		fprintf(out, "%s\n", json_text(result));
+		ok = print_json(result, out);
 	else if (args->request.job.flags & JOB_DRY_RUN)
 		dryrun_print(result, out);
 	else if (!args->request.quiet)
 		print_result(result, out);
 	fflush(out);
+	if (!ok)
+		return SNAP_FAILED;
 	return json_get_u64(result, "lost_bytes", 0) ? SNAP_PARTIAL : 0;
 }
 
@@ -331,7 +343,7 @@ static int show_error(const struct dump_args *args, const char *pid, const struc
 		if (snap_parse_i64(pid, &number) == 0 && number > 0)
 			json_set_u64(json, "pid", (uint64_t)number);
 		bool to_stdout = !args->request.output || strcmp(args->request.output, "-") != 0;
-		fprintf(to_stdout ? stdout : stderr, "%s\n", json_text(json));
+		(void)print_json(json, to_stdout ? stdout : stderr);
 		fflush(stdout);
 	}
 	print_message("snapctl", err->message);

@@ -16,8 +16,7 @@ enum { TEMP_TRIES = 16 };
 
 static struct snap_error *file_error(int errnum, const char *what, const char *path)
 {
-	enum snap_code code = errnum == ENOSPC || errnum == EDQUOT ? SNAP_NO_SPACE : SNAP_FAILED;
-	return snap_error_errno(code, errnum, "cannot %s '%s'", what, path);
+	return snap_error_errno(snap_code_from_errno(errnum), errnum, "cannot %s '%s'", what, path);
 }
 
 bool output_is_directory(const char *spec)
@@ -85,16 +84,16 @@ static struct snap_error *open_stdout(struct output *out)
 	const char *tmp = secure_getenv("TMPDIR");
 	if (!tmp || !*tmp)
 		tmp = "/var/tmp"; // not /tmp, which may be memory
-	if (isatty(STDOUT_FILENO))
+	if (isatty(STDOUT_FILENO) && !(out->flags & OUTPUT_LOOK))
 		return snap_error_new(SNAP_USAGE,
 				      "a core is not for a terminal; redirect the output or use "
 				      "-o FILE");
 	out->fd = STDOUT_FILENO;
 	out->dirfd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = out->dirfd < 0 ? -errno : open_temp(out->dirfd, &out->spool, &out->spool_temp);
-	if (r < 0)
-		return file_error(-r, "make a temporary file in", tmp);
-	return NULL;
+	int r = out->dirfd < 0 ? -errno : 0;
+	if (r == 0 && !(out->flags & OUTPUT_LOOK))
+		r = open_temp(out->dirfd, &out->spool, &out->spool_temp);
+	return r < 0 ? file_error(-r, "make a temporary file in", tmp) : NULL;
 }
 
 static struct snap_error *check_taken(const struct output *out)
@@ -117,7 +116,7 @@ static struct snap_error *open_file(struct output *out)
 	if (out->dirfd < 0)
 		return file_error(errno, "open the directory", out->dir);
 	struct snap_error *err = check_taken(out);
-	if (err)
+	if (err || out->flags & OUTPUT_LOOK)
 		return err;
 	int r = open_temp(out->dirfd, &out->fd, &out->temp);
 	if (r == 0 && out->flags & OUTPUT_COMPRESS)

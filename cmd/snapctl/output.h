@@ -17,6 +17,7 @@
 enum output_flags {
 	OUTPUT_REPLACE = 1U << 0, ///< an existing file is replaced
 	OUTPUT_COMPRESS = 1U << 1, ///< the file is compressed from a spool beside it
+	OUTPUT_LOOK = 1U << 2, ///< only where it would be: no file is made
 };
 
 struct output {

@@ -502,6 +502,18 @@ own_note_offset() {
 	unharmed
 }
 
+@test "--dry-run makes no file, not even for a moment, and needs no terminal to redirect" {
+	need_command strace
+	[ -z "${PROCSNAP_SANITIZED-}" ] || skip "sanitizers do not like to be traced"
+	target_start simple
+	strace -f -qq -o "$DIR/trace" -e trace=open,openat,creat,unlink,unlinkat,mkdir "$SNAPCTL" \
+		dump -n -o "$DIR/" --compress "$PID" >/dev/null
+	! grep -E 'O_CREAT|O_TMPFILE|creat\(|unlink|mkdir' "$DIR/trace"
+	script -qec "'$SNAPCTL' dump -n -o - $PID" "$DIR/typescript" >/dev/null
+	grep -q 'Expected pause' "$DIR/typescript"
+	unharmed
+}
+
 @test "--dry-run of what cannot be dumped" {
 	target_start traced
 	snapctl dump -n "$PID"

@@ -64,6 +64,21 @@ static void test_values(void **state _unused_)
 	assert_string_equal(json_get_text(back, "again"), "second");
 }
 
+/// A value that could not be made breaks everything it is put into.
+static void test_broken(void **state _unused_)
+{
+	_cleanup_(json_destroyp) struct json *json = json_new_object();
+	struct json *list = json_new_array(), *inner = json_new_object();
+	json_set(inner, "lost", NULL);
+	assert_null(json_text(inner));
+	json_add(list, inner);
+	assert_null(json_text(list));
+	json_set_text(json, "whole", "so far");
+	assert_non_null(json_text(json));
+	json_set(json, "list", list);
+	assert_null(json_text(json));
+}
+
 /// Keys that are missing or of another type give the fallback.
 static void test_fallbacks(void **state _unused_)
 {
@@ -220,6 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),	  cmocka_unit_test(test_values),
+		cmocka_unit_test(test_broken),
 		cmocka_unit_test(test_fallbacks), cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_escaped),	  cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_bytes),	  cmocka_unit_test(test_utf8),
