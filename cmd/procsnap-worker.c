@@ -407,7 +407,8 @@ static struct snap_error *receive_job(struct worker *w)
 	w->output = fds[JOB_FD_OUTPUT];
 	r = pidref_from_fd(fds[JOB_FD_PIDFD], &w->ref);
 	if (r < 0)
-		return snap_error_errno(SNAP_NO_PROCESS, -r, "the process is gone");
+		return snap_error_new(SNAP_NO_PROCESS,
+				      "process %d ended before it could be dumped", w->job.pid);
 	return NULL;
 }
 

@@ -11,6 +11,7 @@ struct json *job_to_json(const struct job *job)
 	json_set_u64(json, "version", JOB_VERSION);
 	json_set_u64(json, "flags", job->flags);
 	json_set_u64(json, "filter", job->filter);
+	json_set_u64(json, "pid", (uint64_t)job->pid);
 	json_set_u64(json, "max_pause_ns", job->max_pause_ns);
 	json_set_u64(json, "free_bytes", job->free_bytes);
 	json_set_u64(json, "level", (uint64_t)job->level);
@@ -20,10 +21,10 @@ struct json *job_to_json(const struct job *job)
 int job_from_json(const struct json *json, struct job *ret)
 {
 	uint64_t flags = json_get_u64(json, "flags", 0), filter = json_get_u64(json, "filter", 0);
-	uint64_t level = json_get_u64(json, "level", 0);
+	uint64_t level = json_get_u64(json, "level", 0), pid = json_get_u64(json, "pid", 0);
 	// A worker and a starter of different versions must not guess what the other means.
 	if (json_get_u64(json, "version", 0) != JOB_VERSION || flags > UINT32_MAX ||
-	    filter > UINT32_MAX || level > INT32_MAX)
+	    filter > UINT32_MAX || level > INT32_MAX || pid > INT32_MAX)
 		return -EBADMSG;
 	*ret = (struct job){
 		.flags = (uint32_t)flags,
@@ -31,6 +32,7 @@ int job_from_json(const struct json *json, struct job *ret)
 		.max_pause_ns = json_get_u64(json, "max_pause_ns", 0),
 		.free_bytes = json_get_u64(json, "free_bytes", 0),
 		.level = (int)level,
+		.pid = (pid_t)pid,
 	};
 	return 0;
 }

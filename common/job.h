@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "error.h"
 #include "json.h"
@@ -40,6 +41,7 @@ enum job_flags {
 struct job {
 	uint32_t flags;
 	uint32_t filter;
+	pid_t pid; ///< for messages only: the process is what JOB_FD_PIDFD says
 	uint64_t max_pause_ns; ///< 0: no budget
 	uint64_t free_bytes; ///< space for the core; 0: unknown
 	int level; ///< of compression

@@ -47,6 +47,7 @@ static struct snap_error *run_job(const struct dump_request *request, const stru
 				  struct output *out, struct json **ret)
 {
 	struct job job = request->job;
+	job.pid = ref->pid;
 	struct progress progress;
 	char label[32];
 	(void)snprintf(label, sizeof(label), "process %d", ref->pid);

@@ -21,13 +21,15 @@ static void check(const struct job *a)
 	assert_int_equal(a->max_pause_ns, b.max_pause_ns);
 	assert_int_equal(a->free_bytes, b.free_bytes);
 	assert_int_equal(a->level, b.level);
+	assert_int_equal(a->pid, b.pid);
 }
 
 static void test_round_trip(void **state _unused_)
 {
 	check(&(struct job){ 0 });
-	check(&(struct job){ UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT64_MAX, INT32_MAX });
-	check(&(struct job){ JOB_COMPRESS | JOB_SYNC, 0x33, 1, 2, 19 });
+	check(&(struct job){ UINT32_MAX, UINT32_MAX, INT32_MAX, UINT64_MAX, UINT64_MAX,
+			     INT32_MAX });
+	check(&(struct job){ JOB_COMPRESS | JOB_SYNC, 0x33, 4711, 1, 2, 19 });
 }
 
 static int parse(const char *text, struct job *ret)
