@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,12 +19,13 @@
  * that is passed along with them; the mapping must be one of the snapshot's.
  *
  * memsource_scan() never makes a page come into being; memsource_read() is only meant for ranges
- * that a scan called MEM_DATA or MEM_FILE, because reading absent pages of a live process allocates
+ * that a scan called readable, because reading absent pages of a live process allocates
  * them there.
  */
 
 enum mem_kind {
 	MEM_DATA, ///< has contents: read it
+	MEM_SWAPPED, ///< has contents, in swap: read it, and it is in memory then
 	MEM_FILE, ///< not resident: the contents are those of the mapped file
 	MEM_ZERO, ///< never written: reads as zeros
 	MEM_GUARD, ///< guard region marker inside the mapping (MADV_GUARD_INSTALL, Linux 6.13)
@@ -31,6 +33,12 @@ enum mem_kind {
 	MEM_NOT_RESIDENT, ///< shared memory that can only be read with more privilege
 	MEM_KIND_MAX,
 };
+
+/// Is there anything to be read?
+static inline bool mem_kind_readable(enum mem_kind kind)
+{
+	return kind == MEM_DATA || kind == MEM_SWAPPED || kind == MEM_FILE;
+}
 
 struct mem_range {
 	uint64_t start, end;

@@ -68,6 +68,7 @@ enum snap_mapping_flags {
 	// Found out otherwise.
 	SNAP_MAP_SPECIAL = 1U << 11, ///< vdso, vsyscall and the like, made by the kernel
 	SNAP_MAP_UNLINKED = 1U << 12, ///< backed by a file without a name (shmem, memfd, deleted)
+	SNAP_MAP_ANON_HUGETLB = 1U << 13, ///< private; its file is never written to
 };
 
 struct snap_mapping {
@@ -80,6 +81,7 @@ struct snap_mapping {
 	uint64_t rss_bytes; ///< resident
 	uint64_t anon_bytes; ///< resident anonymous, copied-on-write file pages included
 	uint64_t swap_bytes; ///< swapped out
+	uint64_t file_bytes; ///< of the file behind it, when that was looked at: allocated to it
 };
 
 /// What kind of machine the core is for; ELF header fields.

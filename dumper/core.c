@@ -362,7 +362,7 @@ static int copy_piece(struct core *c, const struct piece *piece, char *buf,
 		for (int i = 0; i < n; i++) {
 			const struct mem_range *range = &ranges[i];
 			addr = range->end;
-			if (range->kind == MEM_DATA || range->kind == MEM_FILE) {
+			if (mem_kind_readable(range->kind)) {
 				int r = copy_range(c, piece, range, buf, ret_addr);
 				if (r < 0)
 					return r;
@@ -462,7 +462,7 @@ static void reserve_piece(struct core *c, const struct piece *piece, struct mem_
 			return;
 		for (int i = 0; i < n; i++) {
 			addr = ranges[i].end;
-			if (ranges[i].kind != MEM_DATA && ranges[i].kind != MEM_FILE)
+			if (!mem_kind_readable(ranges[i].kind))
 				continue;
 			uint64_t offset = piece->offset + (ranges[i].start - piece->start);
 			reserve_add(c->reserve, offset,

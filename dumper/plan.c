@@ -32,7 +32,7 @@ static size_t read_start(struct memsource *source, const struct snap_mapping *ma
 {
 	struct mem_range range;
 	int n = memsource_scan(source, map, map->start, map->start + PAGE, &range, 1);
-	if (n < 1 || (range.kind != MEM_DATA && range.kind != MEM_FILE))
+	if (n < 1 || !mem_kind_readable(range.kind))
 		return 0;
 	ssize_t got = memsource_read(source, map, range.kind, map->start, buf, len);
 	return got < 0 ? 0 : (size_t)got;
@@ -130,12 +130,19 @@ static void add_binaries(struct plan *plan)
 	}
 }
 
+/// In memory or in swap, also when the process itself has it in no page table.
+static uint64_t held_bytes(const struct snap_mapping *map)
+{
+	uint64_t held = map->rss_bytes + map->swap_bytes;
+	return map->flags & (SNAP_MAP_SHARED | SNAP_MAP_HUGETLB) ? MAX(held, map->file_bytes) :
+								   held;
+}
+
 static uint64_t data_bytes(const struct plan_segment *seg)
 {
-	const struct snap_mapping *map = seg->map;
 	if (seg->class == PLAN_FILE_PRIVATE)
 		return seg->dump_bytes; // what is not resident comes from the file
-	return MIN(map->rss_bytes + map->swap_bytes, seg->dump_bytes);
+	return MIN(held_bytes(seg->map), seg->dump_bytes);
 }
 
 static void add_up(struct plan *plan)
@@ -150,7 +157,8 @@ static void add_up(struct plan *plan)
 		struct plan_total *total = &plan->totals[seg->class];
 		total->mappings++;
 		total->dump_bytes += dumped ? seg->dump_bytes : whole;
-		total->data_bytes += dumped ? data_bytes(seg) : seg->map->rss_bytes;
+		total->data_bytes += dumped ? data_bytes(seg) :
+					     MIN(seg->map->rss_bytes + seg->map->swap_bytes, whole);
 		if (dumped) {
 			plan->dump_bytes += seg->dump_bytes;
 			plan->data_bytes += data_bytes(seg);

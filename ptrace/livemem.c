@@ -7,8 +7,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "common/compat.h"
 #include "common/fd.h"
@@ -32,6 +35,7 @@ struct livemem {
 	pid_t tid;
 	int piddir; ///< borrowed
 	int memfd, pagemapfd;
+	int pidfd; ///< for advice; negative when that cannot be given
 	bool map_files; ///< /proc/PID/map_files can be used
 	atomic_bool no_scan, no_guard, no_readv; ///< found out that the kernel lacks it
 	atomic_bool released;
@@ -133,7 +137,7 @@ static enum mem_kind absent_kind(const struct snap_mapping *map)
 		return MEM_DATA; // the kernel's own pages, mapped at the first access
 	if (map->flags & SNAP_MAP_SHARED)
 		return map->flags & SNAP_MAP_UNLINKED ? MEM_NOT_RESIDENT : MEM_FILE;
-	return map->inode && !(map->flags & SNAP_MAP_HUGETLB) ? MEM_FILE : MEM_ZERO;
+	return map->inode && !(map->flags & SNAP_MAP_ANON_HUGETLB) ? MEM_FILE : MEM_ZERO;
 }
 
 static enum mem_kind region_kind(uint64_t categories, const struct snap_mapping *map)
@@ -142,8 +146,10 @@ static enum mem_kind region_kind(uint64_t categories, const struct snap_mapping 
 		return MEM_GUARD;
 	if (categories & PAGE_IS_PFNZERO)
 		return MEM_ZERO;
-	if (categories & (PAGE_IS_PRESENT | PAGE_IS_SWAPPED))
+	if (categories & PAGE_IS_PRESENT)
 		return MEM_DATA;
+	if (categories & PAGE_IS_SWAPPED)
+		return MEM_SWAPPED;
 	return absent_kind(map);
 }
 
@@ -212,9 +218,9 @@ static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uin
 			return add_range(ret, max, &n, addr, end, MEM_DATA) || n ? (int)n : -EIO;
 		for (ssize_t i = 0; i < got / 8; i++, addr += PAGE) {
 			enum mem_kind kind = entries[i] & PM_GUARD ? MEM_GUARD :
-					     entries[i] & (PM_PRESENT | PM_SWAP) ?
-								     MEM_DATA :
-								     absent_kind(map);
+					     entries[i] & PM_PRESENT ? MEM_DATA :
+					     entries[i] & PM_SWAP ? MEM_SWAPPED :
+								    absent_kind(map);
 			if (!add_range(ret, max, &n, addr, addr + PAGE, kind))
 				return (int)n;
 		}
@@ -226,9 +232,10 @@ static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uin
 /// for them would allocate them there. Those of an ordinary file are only mapped in.
 static int without_backing(const struct snap_mapping *map, struct mem_range *ret, int n)
 {
-	// Memory file systems have no device; deleted files of a disk do. Some file systems on disks
-	// (btrfs, overlayfs) have none either: that is a gap too many, not memory allocated.
-	bool memory = map->flags & SNAP_MAP_UNLINKED && !map->dev_major;
+	// Memory file systems have no device; deleted files of a disk do. Some file systems on
+	// disks (btrfs, overlayfs) have none either: a gap too many, not memory allocated.
+	bool memory = (map->flags & SNAP_MAP_UNLINKED && !map->dev_major) ||
+		      map->flags & SNAP_MAP_HUGETLB;
 	for (int i = 0; memory && i < n; i++)
 		if (ret[i].kind == MEM_FILE)
 			ret[i].kind = MEM_NOT_RESIDENT;
@@ -312,6 +319,20 @@ static ssize_t read_memory(struct livemem *mem, const struct snap_mapping *map, 
 	return read_through_mem(mem, addr, buf, len);
 }
 
+/**
+ * Marks what we have read from swap as the first to go there again.
+ *
+ * To the kernel, what another process reads is in use. With a group at its limit of memory, all of
+ * which was read like that, it finds nothing to swap out (seen with 6.18) and kills the process.
+ */
+static void forget_access(const struct livemem *mem, uint64_t addr, size_t len)
+{
+	struct iovec range = { .iov_base = (void *)(uintptr_t)addr,
+			       .iov_len = ALIGN_UP(len, (size_t)PAGE) };
+	if (mem->pidfd >= 0) // Linux 5.10
+		(void)syscall(SYS_process_madvise, mem->pidfd, &range, 1, MADV_COLD, 0);
+}
+
 static ssize_t livemem_read(struct memsource *src, const struct snap_mapping *map,
 			    enum mem_kind kind, uint64_t addr, void *buf, size_t len)
 {
@@ -333,6 +354,8 @@ static ssize_t livemem_read(struct memsource *src, const struct snap_mapping *ma
 	}
 	if (n <= 0)
 		n = read_memory(mem, map, addr, buf, len);
+	if (n > 0 && kind == MEM_SWAPPED)
+		forget_access(mem, addr, (size_t)n);
 	return mem->released ? -ECANCELED : n;
 }
 
@@ -347,6 +370,7 @@ struct snap_error *livemem_create(pid_t tid, int piddir, struct livemem **ret)
 	mem->tid = tid;
 	mem->piddir = piddir;
 	mem->pagemapfd = -EBADF;
+	mem->pidfd = (int)syscall(SYS_pidfd_open, tid, 0);
 	mem->no_scan = masked("pagemap_scan");
 	mem->no_readv = masked("process_vm_readv");
 	mem->memfd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
@@ -368,6 +392,7 @@ void livemem_destroy(struct livemem *mem)
 		return;
 	snap_closep(&mem->memfd);
 	snap_closep(&mem->pagemapfd);
+	snap_closep(&mem->pidfd);
 	free(mem);
 }
 

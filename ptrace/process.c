@@ -104,6 +104,8 @@ static void find_unlinked(int piddir, struct snap_mapping *map)
 	map->flags &= ~(uint32_t)SNAP_MAP_UNLINKED;
 	if (!st.st_nlink)
 		map->flags |= SNAP_MAP_UNLINKED;
+	if (st.st_blocks > 0)
+		map->file_bytes = (uint64_t)st.st_blocks * 512;
 }
 
 /// The offset of the last line of @text that begins a mapping.

@@ -320,6 +320,8 @@ int procfs_maps_next(struct procfs_maps *walk, struct strbuf *names, struct snap
 	size_t len = strlen(name);
 	if (len >= 10 && !strcmp(name + len - 10, " (deleted)"))
 		map.flags |= SNAP_MAP_UNLINKED;
+	if (!(map.flags & SNAP_MAP_SHARED) && !strcmp(name, "/anon_hugepage (deleted)"))
+		map.flags |= SNAP_MAP_ANON_HUGETLB;
 
 	walk->vm_flags = false;
 	for (p = eol; *p == '\n' && isupper((unsigned char)p[1]); p = eol) {

@@ -4,6 +4,7 @@
 # cost the process nothing.
 
 load common
+load readers
 
 content_of() { # NAME
 	printf '%s=%s\n' "$1" "$(key "$1")"
@@ -264,17 +265,22 @@ lacks() {
 	unharmed
 }
 
-@test "hugetlb pages" {
+# A target "memory" with huge pages of its own.
+start_with_huge_pages() {
 	need_root
 	local was=/proc/sys/vm/nr_hugepages old
 	[ -w $was ] || skip "no huge pages in this kernel"
 	old=$(cat $was)
 	at_end "echo $old >$was"
 	echo $((old + 8)) >$was
-	(($(awk '/HugePages_Free/ { print $2 }' /proc/meminfo) >= 4)) ||
+	(($(awk '/HugePages_Free/ { print $2 }' /proc/meminfo) >= 6)) ||
 		skip "no memory for huge pages"
 	start_memory
-	has_key hugetlb_private || skip "huge pages cannot be mapped"
+	has_key hugetlb_file || skip "huge pages cannot be mapped"
+}
+
+@test "hugetlb pages" {
+	start_with_huge_pages
 	dump --json # the default filter has private huge pages
 	expect_dumped
 	verify hugetlb_private
@@ -292,6 +298,66 @@ lacks() {
 	done
 	PROCSNAP_MASK=pagemap_scan,process_vm_readv dump --filter 0x7f
 	verify hugetlb_private
+	unharmed
+	target_quit
+}
+
+# segment_of NAME CORE: the line of corecheck.
+segment_of() {
+	"$CORECHECK" segments "$2" | grep "^$(printf '%x' "$(addr_of "$1")") " ||
+		fail "$2 has no segment for $1"
+}
+
+@test "hugetlb pages: segments and bytes as in the kernel's own core" {
+	local filter name size core
+	for filter in 0x13 0x33 0x53 0x73; do
+		start_with_huge_pages
+		echo $filter >"/proc/$PID/coredump_filter"
+		dump --json
+		expect 0
+		for name in hugetlb_private hugetlb_file hugetlb_shared; do
+			case $name in
+			*_shared) size=$((filter & 0x40 ? $(size_of $name) : 0)) ;;
+			*) size=$((filter & 0x20 ? $(size_of $name) : 0)) ;;
+			esac
+			[ "$(dumped $name)" = $size ]
+			[ $size = 0 ] || verify $name
+		done
+		[ "$(cat /proc/sys/kernel/core_pattern)" = core ] || continue
+		mv "$CORE" "$DIR/ours"
+		prlimit --pid "$PID" --core=unlimited
+		remove_files_of "$PID"
+		kill -ABRT "$PID"
+		wait "${T_MAIN[CURRENT]}" || true
+		core=$(echo "$OUT"/core*)
+		for name in hugetlb_private hugetlb_file hugetlb_shared; do
+			[ "$(segment_of $name "$DIR/ours")" = "$(segment_of $name "$core")" ]
+			[ "$(dumped $name)" = 0 ] || CORE=$core verify $name
+		done
+		rm "$core"
+	done
+}
+
+@test "hugetlb pages: a dry run counts those that are there" {
+	start_with_huge_pages
+	local filter pages touched bytes=0 on_disk=0 classes
+	while read -r filter pages touched; do
+		snapctl dump -n --json --filter "$filter" "$PID"
+		expect 0
+		classes='[.classes[] | select(.class == "huge page files" and .dumped)]'
+		[ "$(field "$classes | map(.bytes) | add // 0")" = $((pages << 21)) ]
+		# Whether the page that is only in the file counts is open.
+		(($(field "$classes | map(.data_bytes) | add // 0") >= touched << 21))
+		(($(field "$classes | map(.data_bytes) | add // 0") <= (touched + 1) << 21))
+		((pages)) || bytes=$(field .bytes) on_disk=$(field .bytes_on_disk)
+		(($(field .bytes) == bytes + (pages << 21)))
+		(($(field .bytes_on_disk) >= on_disk + (touched << 21)))
+	done <<-END
+		0x13 0 0
+		0x33 3 1
+		0x53 2 1
+		0x73 5 2
+	END
 	unharmed
 	target_quit
 }
@@ -368,6 +434,18 @@ lacks() {
 	target_quit
 }
 
+@test "a dry run counts shared memory that only another process has touched" {
+	need_root
+	target_start "$TOOLS/shmfill" 16
+	snapctl dump -n --json "$PID"
+	expect 0
+	# Half of each of two areas.
+	field '.classes[] | select(.class == "shared memory").data_bytes >= 16777216' >/dev/null
+	field '.bytes_on_disk >= 16777216' >/dev/null
+	unharmed
+	target_quit
+}
+
 @test "swapped pages are in the core" {
 	need_mount
 	need_command swapon mkswap
@@ -392,6 +470,122 @@ lacks() {
 		echo "swapped out: $before kB, then $after kB"
 	done
 	unharmed
+	target_quit
+}
+
+# swap_on MIB: compressed memory where nobody uses it for swap, else a file on a disk. A loop device
+# takes one from every file system, with holes too.
+swap_on() {
+	need_mount
+	need_command swapon mkswap
+	local zram=/sys/block/zram0 device=/dev/zram0
+	if [ -w $zram/disksize ] && [ "$(cat $zram/initstate)" = 0 ]; then
+		at_end "echo 1 >$zram/reset"
+		echo "$1M" >$zram/disksize
+	else
+		need_command losetup
+		truncate -s "$1M" "$DIR/swap"
+		device=$(losetup --find --show "$DIR/swap" 2>"$DIR/why") || skip "losetup: $(cat "$DIR/why")"
+		at_end "losetup --detach '$device'"
+	fi
+	mkswap "$device" >/dev/null
+	# Before any swap that is there already.
+	swapon --priority 32767 "$device" 2>"$DIR/why" || skip "swapon: $(cat "$DIR/why")"
+	at_end "swapoff '$device'"
+}
+
+swapped_kb() {
+	awk '$1 == "VmSwap:" { print $2 }' "/proc/$PID/status"
+}
+
+# Of gap-probe: nine tenths of its memory at least. The kernel leaves what is on its way to a list.
+swap_out() {
+	[ "$(target_cmd pageout)" = pageout ]
+	(($(swapped_kb) > 0)) || skip "the kernel does not swap the target out"
+	(($(swapped_kb) * 1024 >= $(size_of mem) / 10 * 9)) ||
+		fail "of $(size_of mem) bytes only $(swapped_kb) kB are in swap"
+}
+
+private_bytes() {
+	field '.classes[] | select(.class == "private anonymous" and .dumped) | .data_bytes'
+}
+
+@test "a process that is swapped out: all of it is in the core, and a dry run counts it" {
+	need_command gdb
+	swap_on 200
+	local way mask bytes on_disk private
+	for way in --nothp --thp; do
+		target_start gap-probe 64 $way
+		snapctl dump -n --json "$PID"
+		bytes=$(field .bytes) on_disk=$(field .bytes_on_disk) private=$(private_bytes)
+		swap_out
+		snapctl dump -n --json "$PID"
+		expect 0
+		[ "$(field .bytes)" = "$bytes" ]
+		(($(private_bytes) >= 64 << 20 && $(private_bytes) <= private + (1 << 20)))
+		(($(field .bytes_on_disk) <= on_disk + (1 << 20)))
+		for mask in '' pagemap_scan process_vm_readv; do
+			swap_out # the last dump has brought it back
+			PROCSNAP_MASK=$mask dump --json
+			expect 0
+			well_formed
+			field '.lost_bytes == 0' >/dev/null
+			[ -z "$(gaps_in mem)" ]
+			"$CORECHECK" verify "$CORE" "$(content_of mem):$(key seed):1"
+			(($(field .bytes) <= bytes + (1 << 20)))
+			(($(field .bytes_on_disk) <= on_disk + (1 << 20)))
+		done
+		unharmed
+	done
+	# gdb reads the same bytes, beginning at a page that is not the first.
+	local start=$(($(addr_of mem) + 0x5000))
+	gdb_on "$BUILD/targets/gap-probe" "$CORE" \
+		"dump binary memory $DIR/gdb-read $start $((start + (1 << 20)))"
+	dd "if=/proc/$PID/mem" "of=$DIR/own" bs=4096 skip=$((start / 4096)) count=256 status=none
+	cmp "$DIR/own" "$DIR/gdb-read"
+	swap_out
+	dump --compress
+	expect 0
+	zstd -qdf -o "$DIR/raw" "$CORE"
+	"$CORECHECK" verify "$DIR/raw" "$(content_of mem):$(key seed):1"
+	target_quit
+}
+
+# limited_start MIB TARGET...: a target in a group that may use so much memory, and any swap.
+limited_start() {
+	local v1=/sys/fs/cgroup/memory v2=/sys/fs/cgroup group limit
+	if [ -w $v1/memory.limit_in_bytes ]; then
+		group=$(mktemp -d $v1/procsnap-test.XXXXXX) limit=memory.limit_in_bytes
+	elif grep -qsw memory $v2/cgroup.subtree_control; then
+		group=$(mktemp -d $v2/procsnap-test.XXXXXX) limit=memory.max
+	else
+		skip "no cgroups that limit memory"
+	fi
+	at_end "rmdir '$group'"
+	echo "$1M" >"$group/$limit"
+	cat >"$DIR/limited" <<-END
+		#!/bin/sh
+		echo \$\$ >'$group/cgroup.procs'
+		exec '$BUILD/targets/$2' "\$@"
+	END
+	chmod 755 "$DIR/limited"
+	target_start "$DIR/limited" "${@:3}"
+}
+
+# What is read has to come into memory, and other pages have to go.
+@test "a process larger than its group's limit of memory survives the dump" {
+	need_target gap-probe
+	swap_on 200
+	limited_start 32 gap-probe 128
+	local mask
+	for mask in '' pagemap_scan process_vm_readv; do
+		(($(swapped_kb) > 64 * 1024))
+		PROCSNAP_MASK=$mask dump --json
+		expect 0
+		field '.lost_bytes == 0' >/dev/null
+		"$CORECHECK" verify "$CORE" "$(content_of mem):$(key seed):1"
+		unharmed
+	done
 	target_quit
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Programs that nobody here wrote: dumped at work, they go on; and gdb makes of our core what it makes
-# of gcore's.
+# Programs that nobody here wrote: dumped at work, they go on; and gdb makes of our core what it
+# makes of gcore's, or of the live process where gcore would write dozens of gigabytes.
 
 load common
 load readers
@@ -13,6 +13,12 @@ start() {
 	STARTED+=($PID)
 }
 
+# Of a process in a pid namespace gdb lists each thread a second time, by its number inside, and
+# knows nothing of that one; in gcore's core too.
+seen_threads() {
+	grep -v '<unavailable> in ??'
+}
+
 # One dump while it works, one of it standing still together with gcore.
 dump_program() { # PROGRAM-FILE
 	local threads peer
@@ -21,7 +27,7 @@ dump_program() { # PROGRAM-FILE
 	well_formed
 	wait_free "$PID"
 	gdb_on "$1" "$CORE" 'info threads' >"$DIR/threads"
-	[ "$(grep -cE '^[* ] +[0-9]+ .*LWP' "$DIR/threads")" = "$(field .threads)" ]
+	[ "$(seen_threads <"$DIR/threads" | grep -cE '^[* ] +[0-9]+ .*LWP')" = "$(field .threads)" ]
 
 	hold_still
 	dump --json
@@ -30,13 +36,16 @@ dump_program() { # PROGRAM-FILE
 	[ "$threads" = "$(ls "/proc/$PID/task" | wc -l)" ]
 	wait_free "$PID" stopped
 	PEER=
-	if command -v gcore >/dev/null; then
+	if [ -n "${RESERVES_MUCH-}" ]; then
+		PEER="-p $PID"
+		frames "$1" "$PEER" | seen_threads >"$DIR/peer"
+	elif command -v gcore >/dev/null; then
 		gcore_peer
 		"$CORECHECK" compare "$CORE" "$PEER" "${EXCEPT[@]}"
-		frames "$1" "$PEER" >"$DIR/peer"
+		frames "$1" "$PEER" | seen_threads >"$DIR/peer"
 	fi
 	go_on
-	frames "$1" "$CORE" >"$DIR/ours"
+	frames "$1" "$CORE" | seen_threads >"$DIR/ours"
 	[ "$(cut -d' ' -f1 "$DIR/ours" | sort -u | wc -l)" = "$threads" ]
 	[ -z "$PEER" ] || diff "$DIR/peer" "$DIR/ours"
 	wait_free "$PID"
@@ -190,4 +199,138 @@ free_port() {
 	done
 	well_formed
 	kill -0 "$PID"
+}
+
+# ---- containers --------------------------------------------------------------------------------
+
+make_rootfs() {
+	need_mount
+	need_target gohttp
+	mkdir -p "$DIR/rootfs/"{dev,proc,sys}
+	cp "$BUILD/targets/gohttp" "$DIR/rootfs/"
+}
+
+# start_contained COMMAND...: the target gohttp by way of a container runtime.
+start_contained() {
+	printf '#!/bin/sh\nexec %s\n' "$*" >"$DIR/contained"
+	chmod 755 "$DIR/contained"
+	target_start "$DIR/contained"
+	[ "$PID" = 1 ] # as it sees itself
+}
+
+@test "runc: a Go server in a container" {
+	need_command runc gdb
+	make_rootfs
+	local run="runc --root $DIR/runc" id=procsnap-test-$$
+	runc spec --bundle "$DIR"
+	adapt() { # JQ-FILTER
+		jq ".process.terminal = false | $1" "$DIR/config.json" >"$DIR/config"
+		mv "$DIR/config" "$DIR/config.json"
+	}
+	adapt '.process.args = ["/gohttp", "-h"]'
+	at_end "$run delete --force $id"
+	$run run --bundle "$DIR" $id >"$DIR/program.log" 2>&1 3>&- </dev/null ||
+		skip "runc cannot run here: $(tail -n 1 "$DIR/program.log")"
+	adapt '.process.args = ["/gohttp"]'
+	start_contained "$run run --bundle $DIR $id"
+	PID=$($run state $id | jq .pid)
+	T_PID[CURRENT]=$PID
+	dump_program "$BUILD/targets/gohttp"
+	"$CORECHECK" note "$CORE" | grep -q "^thread $PID 1 "
+	target_ok
+	[ "$($run state $id | jq -r .status)" = running ]
+	target_quit
+}
+
+@test "containerd, its shim, and a container of it" {
+	need_command containerd ctr containerd-shim-runc-v2 runc gdb
+	make_rootfs
+	cat >"$DIR/containerd.toml" <<-END
+		version = 2
+		root = "$DIR/root"
+		state = "$DIR/state"
+		disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+		[grpc]
+		  address = "$DIR/sock"
+	END
+	containerd --config "$DIR/containerd.toml" >"$DIR/program.log" 2>&1 </dev/null 3>&- &
+	local daemon=$! shim container run="ctr --address $DIR/sock --namespace procsnap-test"
+	at_end "rmdir /sys/fs/cgroup/{.,*}/procsnap-test /run/containerd/runc/procsnap-test \
+		2>/dev/null || true"
+	at_end "end_child $daemon" # not before it has removed the container
+	wait_for $run version
+	at_end "$run task rm --force go 2>/dev/null || true"
+	start_contained "$run run --rm --rootfs $DIR/rootfs go /gohttp"
+	container=$($run task ls | awk '$1 == "go" { print $2 }')
+	shim=$(awk '{ print $4 }' "/proc/$container/stat")
+	(while $run containers ls; do :; done) >"$DIR/load" 2>&1 3>&- &
+	STARTED+=($!)
+
+	PID=$daemon
+	dump_program "$(readlink "/proc/$PID/exe")"
+	PID=$shim
+	dump_program "$(readlink "/proc/$PID/exe")"
+	PID=$container
+	dump
+	expect 0
+	"$CORECHECK" note "$CORE" | grep -q "^thread $PID 1 "
+	target_ok
+	[ "$($run task ls | awk '$1 == "go" { print $3 }')" = RUNNING ]
+	target_quit
+	! grep -qE 'level=(error|fatal|panic)' "$DIR/program.log"
+}
+
+# ---- a browser ---------------------------------------------------------------------------------
+
+# family PID: it and all of its children, and theirs.
+family() {
+	local child
+	echo "$1"
+	for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
+		family "$child"
+	done
+}
+
+@test "chromium: the browser, and a page in its sandbox" {
+	need_command chromium gdb curl setpriv
+	need_root # else its processes are out of reach for whoever started them, too
+	local as=(setpriv --reuid=65534 --regid=65534 --clear-groups) sandbox=()
+	local port browser page= pid before
+	mkdir "$DIR/home"
+	chmod 755 "$DIR"
+	chown 65534:65534 "$DIR/home"
+	"${as[@]}" unshare --user true 2>/dev/null || sandbox=(--no-sandbox)
+	port=$(free_port)
+	start "${as[@]}" env HOME="$DIR/home" TMPDIR="$DIR/home" chromium --headless=new --no-first-run \
+		--disable-gpu --remote-debugging-port="$port" "${sandbox[@]}" \
+		'data:text/html,<script>n = 0; setInterval(() => document.title = ++n, 5);
+		text = ["made", "in", "a", "page"].join("-")</script>'
+	browser=$PID
+	# What the page has counted to.
+	counted() {
+		curl -s -m 5 --noproxy '*' "http://127.0.0.1:$port/json/list" |
+			jq -er '.[] | select(.type == "page") | .title | tonumber'
+	}
+	counts_on() {
+		local now
+		now=$(counted) && ((now > $1))
+	}
+	wait_for counts_on 0
+	for pid in $(family "$browser"); do
+		before=$(counted)
+		snapctl dump --json -f -o "$CORE" "$pid"
+		[ "$status" != "$EX_GONE" ] || continue # a helper that was done
+		expect 0
+		echo "$(field .comm): $(field .threads) threads, $(field .bytes) bytes, $(field .pause_ns) ns"
+		well_formed
+		wait_for counts_on "$before"
+		! grep -qa made-in-a-page "$CORE" || page=$pid
+	done
+	grep -qa -e --type=renderer "/proc/$page/cmdline"
+	RESERVES_MUCH=yes
+	for PID in "$browser" "$page"; do
+		dump_program "$(readlink "/proc/$PID/exe")"
+	done
+	wait_for counts_on "$(counted)"
+	! grep -qiE 'crash|fatal|signal [0-9]' "$DIR/program.log"
 }

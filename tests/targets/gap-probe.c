@@ -11,7 +11,8 @@
  *             [--threads N] [--spinners N] [--write PAGES_PER_SECOND] [--life SECONDS]
  *
  * Commands: "reset" -> "reset"; "gap" -> "gap NS noise NS at NS": the longest gap of any spinner
- * since the reset, and the reading of CLOCK_MONOTONIC at its end.
+ * since the reset, and the reading of CLOCK_MONOTONIC at its end; "pageout" -> "pageout": its
+ * memory is in swap then, where there is any.
  *
  * Pages are filled with target_word() of the seed except for word 0, which the writer changes
  * (--fill random, the default: nothing compresses it), with something that compresses as a heap
@@ -21,6 +22,10 @@
 
 #include <getopt.h>
 #include <linux/futex.h>
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
 
 enum {
 	PROBE_SEED = 171,
@@ -271,6 +276,9 @@ static bool probe_command(const char *line)
 	} else if (!strcmp(line, "reset")) {
 		reset_gaps();
 		printf("reset\n");
+	} else if (!strcmp(line, "pageout")) {
+		(void)madvise(probe_mem, probe_pages * TARGET_PAGE, MADV_PAGEOUT);
+		printf("pageout\n");
 	} else {
 		return false;
 	}

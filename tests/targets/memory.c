@@ -354,6 +354,27 @@ static void make_hugetlb(void)
 	}
 }
 
+// Pages that are in the file and in no page table.
+static void make_hugetlb_file(void)
+{
+	int fd = memfd_create("target-memory", MFD_CLOEXEC | MFD_HUGETLB);
+	void *shared = MAP_FAILED, *private = MAP_FAILED;
+	struct memory_region *r;
+
+	if (fd >= 0 && !ftruncate(fd, 2 * MB))
+		shared = mmap(NULL, 2 * MB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (shared != MAP_FAILED) {
+		target_fill(shared, 2 * MB, memory_next_seed);
+		munmap(shared, 2 * MB);
+		private = mmap(NULL, 2 * MB, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	}
+	r = region("hugetlb_file", private, 2 * MB);
+	if (r)
+		r->flags |= MEMORY_CACHED;
+	if (fd >= 0)
+		close(fd);
+}
+
 static void make_secret(void)
 {
 	int fd = syscall(SYS_memfd_secret, O_CLOEXEC);
@@ -673,6 +694,7 @@ int main(void)
 	make_sysv();
 	make_dev_zero();
 	make_hugetlb();
+	make_hugetlb_file();
 	make_secret();
 	make_guard();
 	make_guarded_stack();
