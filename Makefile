@@ -30,7 +30,8 @@ endif
 # -- What is needed ----------------------------------------------------------------------------
 
 # library:Debian package
-NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev
+NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev \
+	libseccomp:libseccomp-dev libcap:libcap-dev
 no_build_goals := help clean uninstall format lint-text
 ifneq ($(filter-out $(no_build_goals),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(shell command -v $(PKG_CONFIG)),)
@@ -46,6 +47,8 @@ endif
 JSON_CFLAGS := $(shell $(PKG_CONFIG) --cflags json-c)
 JSON_LIBS := $(shell $(PKG_CONFIG) --libs json-c)
 ZSTD_LIBS := $(shell $(PKG_CONFIG) --libs libzstd)
+SECCOMP_LIBS := $(shell $(PKG_CONFIG) --libs libseccomp)
+CAP_LIBS := $(shell $(PKG_CONFIG) --libs libcap)
 SMARTCOLS_CFLAGS := $(shell $(PKG_CONFIG) --cflags smartcols)
 SMARTCOLS_LIBS := $(shell $(PKG_CONFIG) --libs smartcols)
 endif
@@ -80,10 +83,11 @@ by_arch = $(filter-out $(filter-out $(1)/arch_$(ARCH).c,$(wildcard $(1)/arch_*.c
 COMMON_SRC := $(wildcard common/*.c)
 PTRACE_SRC := $(call by_arch,ptrace)
 DUMPER_SRC := $(call by_arch,dumper)
+ANALYZER_SRC := $(wildcard analyzer/*.c analyzer/go/*.c)
 SNAPCTL_SRC := $(wildcard cmd/snapctl/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnap-worker
+PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnap-worker $(BUILD)/procsnap-analyze
 MAN := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
 
 UNIT_SRC := $(wildcard tests/unit/test-*.c)
@@ -116,6 +120,7 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/libcommon.a: $(call obj,$(COMMON_SRC))
 $(BUILD)/libptrace.a: $(call obj,$(PTRACE_SRC))
 $(BUILD)/libdumper.a: $(call obj,$(DUMPER_SRC))
+$(BUILD)/libanalyzer.a: $(call obj,$(ANALYZER_SRC))
 $(BUILD)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -130,6 +135,12 @@ $(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c) $(BUILD)/libptrace.a
 		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS)
+
+$(BUILD)/procsnap-analyze: $(call obj,cmd/procsnap-analyze.c) $(BUILD)/libanalyzer.a \
+		$(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) \
+		$(CAP_LIBS)
 
 man: $(MAN) ## Build the manual pages
 
@@ -213,7 +224,8 @@ bench: all targets ## Compare with gdb's gcore on the same processes
 
 # -- Keeping the house clean -------------------------------------------------------------------
 
-LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(SNAPCTL_SRC) cmd/procsnap-worker.c
+LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(SNAPCTL_SRC) \
+	$(wildcard cmd/*.c)
 SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/bench tests/lint/*) \
 	$(wildcard completions/*.bash)
 
@@ -235,7 +247,7 @@ lint: lint-text ## Check with clang-tidy, cppcheck, shellcheck, codespell, mando
 lint-text:
 	$(call say,TEXT,scripts and rules of the house)
 	$(Q)shellcheck -x $(SHELL_SRC)
-	$(Q)codespell -q 3 --skip='./build,./.git,./tests/fuzz/corpus,./LICENSE' -L crasher,statics,ue,tru
+	$(Q)codespell -q 3 --skip='./build,./.git,./tests/fuzz/corpus,./LICENSE' -L crasher,statics,ue,tru,runn
 	$(Q)tests/lint/rules
 
 format: ## Format what has changed since HEAD (advice, not law)
@@ -252,7 +264,8 @@ install: all ## Install below DESTDIR and PREFIX (/usr/local)
 		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(BASHCOMPDIR) $(DESTDIR)$(ZSHCOMPDIR) \
 		$(DESTDIR)$(FISHCOMPDIR)
 	$(Q)$(INSTALL) -m 755 $(BUILD)/snapctl $(DESTDIR)$(BINDIR)
-	$(Q)$(INSTALL) -m 755 $(BUILD)/procsnap-worker $(DESTDIR)$(LIBEXECDIR)
+	$(Q)$(INSTALL) -m 755 $(BUILD)/procsnap-worker $(BUILD)/procsnap-analyze \
+		$(DESTDIR)$(LIBEXECDIR)
 	$(Q)$(INSTALL) -m 644 $(filter %.1,$(MAN)) $(DESTDIR)$(MANDIR)/man1
 	$(Q)$(INSTALL) -m 644 $(filter %.5,$(MAN)) $(DESTDIR)$(MANDIR)/man5
 	$(Q)$(INSTALL) -m 644 completions/snapctl.bash $(DESTDIR)$(BASHCOMPDIR)/snapctl
@@ -261,6 +274,7 @@ install: all ## Install below DESTDIR and PREFIX (/usr/local)
 
 uninstall: ## Remove what install put there
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/snapctl $(DESTDIR)$(LIBEXECDIR)/procsnap-worker \
+		$(DESTDIR)$(LIBEXECDIR)/procsnap-analyze \
 		$(DESTDIR)$(BASHCOMPDIR)/snapctl $(DESTDIR)$(ZSHCOMPDIR)/_snapctl \
 		$(DESTDIR)$(FISHCOMPDIR)/snapctl.fish \
 		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(patsubst man/%.scd,%,$(wildcard man/*.1.scd))) \

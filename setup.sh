@@ -11,7 +11,8 @@ export LC_ALL=C.UTF-8
 # One word for each: the Debian package, or package:command where a command of that name will do,
 # wherever it comes from. NEED is vital, WANT is for the better: without it something is skipped.
 
-BUILD_NEED='gcc make pkg-config libc6-dev libjson-c-dev libzstd-dev libsmartcols-dev'
+BUILD_NEED='gcc make pkg-config libc6-dev libjson-c-dev libzstd-dev libsmartcols-dev
+libseccomp-dev libcap-dev'
 DEMO_NEED='golang-go:go curl:curl'
 DEMO_WANT='elfutils:eu-readelf gdb:gdb delve:dlv'
 MAN_NEED='scdoc:scdoc'
@@ -278,7 +279,7 @@ demo() {
 	trap 'exit 143' TERM
 	demo_dir=$(mktemp -d)
 	say "Building snapctl and a Go HTTP server."
-	build "$BUILD/snapctl" "$BUILD/procsnap-worker" "$BUILD/targets/gohttp"
+	build "$BUILD/snapctl" "$BUILD/procsnap-worker" "$BUILD/procsnap-analyze" "$BUILD/targets/gohttp"
 	find_tracer
 	start_server
 	mkdir -p "$BUILD/demo"

@@ -179,11 +179,25 @@ const char *json_get_text(const struct json *object, const char *key)
 	return json_text_value(json_get(object, key));
 }
 
-size_t json_length(const struct json *array)
+size_t json_length(const struct json *json)
 {
-	return json_object_is_type(obj(array), json_type_array) ?
-		       json_object_array_length(obj(array)) :
+	if (json_object_is_type(obj(json), json_type_object))
+		return (size_t)json_object_object_length(obj(json));
+	return json_object_is_type(obj(json), json_type_array) ?
+		       json_object_array_length(obj(json)) :
 		       0;
+}
+
+const char *json_key_at(const struct json *object, size_t index)
+{
+	if (!json_object_is_type(obj(object), json_type_object))
+		return NULL;
+	struct json_object_iterator it = json_object_iter_begin(obj(object));
+	struct json_object_iterator end = json_object_iter_end(obj(object));
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+		if (!index--)
+			return json_object_iter_peek_name(&it);
+	return NULL;
 }
 
 const struct json *json_at(const struct json *array, size_t index)
@@ -196,6 +210,6 @@ const char *json_text(const struct json *json)
 {
 	if (is_broken(json))
 		return NULL;
-	return json_object_to_json_string_ext(obj(json),
-					      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+	return json_object_to_json_string_ext(obj(json), flags);
 }

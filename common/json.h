@@ -11,8 +11,8 @@
  * DOC: JSON
  *
  * The only place that knows the JSON library (json-c). Building never fails half-way: out of
- * memory makes an object "broken", and whatever it is put into afterwards; json_text() of it returns
- * NULL, so nothing is ever said with parts missing. Fill a value first, then put it into its
+ * memory makes an object "broken", and whatever it is put into afterwards; json_text() of it
+ * returns NULL, so nothing is ever said with parts missing. Fill a value first, then put it into its
  * container. Strings from outside go through json_set_text(), which escapes what is not UTF-8 or
  * printable as snap_escape() does.
  */
@@ -46,8 +46,10 @@ uint64_t json_get_u64(const struct json *object, const char *key, uint64_t fallb
 /// Borrowed from @object; NULL when missing or of another type.
 const char *json_get_text(const struct json *object, const char *key);
 const struct json *json_get(const struct json *object, const char *key);
-/// Elements of an array; 0 for anything else.
-size_t json_length(const struct json *array);
+/// Elements of an array, or members of an object; 0 for anything else.
+size_t json_length(const struct json *json);
+/// The key of a member of an object, in the order they were set; NULL beyond the last one.
+const char *json_key_at(const struct json *object, size_t index);
 const struct json *json_at(const struct json *array, size_t index);
 /// The string itself, or NULL.
 const char *json_text_value(const struct json *value);

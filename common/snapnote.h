@@ -17,6 +17,7 @@
 #define SNAPNOTE_OWNER "procsnap"
 enum {
 	NT_PROCSNAP_SNAPSHOT = 0x534e4150, // "PANS" in memory; no core note type is near it
+	NT_PROCSNAP_SUMMARY = 0x534e4151, // JSON: what procsnap-analyze found
 	SNAPNOTE_VERSION = 1,
 };
 

@@ -17,6 +17,8 @@ static const struct verb {
 	const char *help;
 } verbs[] = {
 	{ "dump", "[OPTION...] PID...", verb_dump, "Write a core of a live process" },
+	{ "goroutines", "[OPTION...] CORE|PID", verb_goroutines,
+	  "Tell what a Go program's goroutines do" },
 	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },
 };
 
@@ -34,7 +36,7 @@ static void print_help(void)
 	       "Takes snapshots of processes without hurting them.\n\n"
 	       "Verbs:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		printf("  %-7s%-26s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+		printf("  %-12s%-26s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
 	printf("\nOptions:\n"
 	       "  -h, --help     Show this help\n"
 	       "      --version  Show the version\n\n"

@@ -13,6 +13,7 @@
 
 #include "common/fd.h"
 #include "common/ipc.h"
+#include "common/program.h"
 
 struct running {
 	pid_t pid;
@@ -39,28 +40,6 @@ void worker_block_signals(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-/// The worker beside this program, as in the build folder, else the installed one.
-static struct snap_error *find_worker(char **ret)
-{
-	_cleanup_free_ char *self = NULL, *beside = NULL;
-	if (snap_readlink_at(AT_FDCWD, "/proc/self/exe", &self) == 0) {
-		char *slash = strrchr(self, '/');
-		if (slash &&
-		    asprintf(&beside, "%.*s/procsnap-worker", (int)(slash - self), self) < 0)
-			beside = NULL;
-	}
-	if (beside && access(beside, X_OK) == 0) {
-		*ret = TAKE_PTR(beside);
-		return NULL;
-	}
-	if (access(LIBEXECDIR "/procsnap-worker", X_OK) < 0)
-		return snap_error_errno(SNAP_FAILED, errno,
-					"cannot run '" LIBEXECDIR
-					"/procsnap-worker'; is procsnap installed completely?");
-	*ret = strdup(LIBEXECDIR "/procsnap-worker");
-	return *ret ? NULL : snap_error_oom();
-}
-
 static void exec_worker(const char *path, int sock)
 {
 	sigset_t none;
@@ -79,7 +58,7 @@ static void exec_worker(const char *path, int sock)
 static struct snap_error *start(struct running *run)
 {
 	_cleanup_free_ char *path = NULL;
-	struct snap_error *err = find_worker(&path);
+	struct snap_error *err = program_find("procsnap-worker", &path);
 	if (err)
 		return err;
 	int pair[2];

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "analyzer/core.h"
+
+/**
+ * DOC: Machines
+ *
+ * All that differs between amd64 and arm64 for a reader of Go programs: where registers are in a core,
+ * how calls leave return addresses, how code names global variables, what a signal leaves on the
+ * stack. One file each; nothing else knows machines.
+ */
+
+/// The registers that matter for walking a stack.
+struct go_regs {
+	uint64_t pc, sp, lr, fp; ///< lr is 0 where there is no such register
+};
+
+struct go_arch {
+	uint16_t elf_machine;
+	uint8_t quantum; ///< bytes that pcs advance by
+	bool link_register; ///< calls leave the return address in a register
+	uint8_t min_frame_bytes; ///< between a frame's end and the arguments of its caller
+
+	/// False when the core has too few registers for the thread.
+	bool (*thread_regs)(const struct core_thread *thread, struct go_regs *ret);
+	/// The address of the g in a register or thread-local storage; 0 when unknown.
+	uint64_t (*thread_g)(const struct core_thread *thread, struct memory *mem);
+	/// Registers that a signal interrupted, when @sp is what the handler's trampoline returns to.
+	bool (*signal_regs)(struct memory *mem, uint64_t sp, struct go_regs *ret);
+	/**
+	 * Lists global addresses that the @len bytes of code at @pc name, into @ret, at most @max.
+	 *
+	 * Returns how many. They come in the order of the code, with repetitions.
+	 */
+	size_t (*operands)(const uint8_t *code, size_t len, uint64_t pc, uint64_t *ret, size_t max);
+};
+
+extern const struct go_arch go_arch_x86_64, go_arch_aarch64;
+/// The machine of a core; NULL for others.
+const struct go_arch *go_arch_of(uint16_t elf_machine);

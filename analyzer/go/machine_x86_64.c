@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "arch.h"
+
+enum {
+	// struct user_regs_struct, arch/x86/include/asm/user_64.h
+	REG_RBP = 4 * 8,
+	REG_RIP = 16 * 8,
+	REG_RSP = 19 * 8,
+	REG_FS_BASE = 21 * 8,
+	REGS_BYTES = 27 * 8,
+	// What a signal leaves: struct ucontext, with sigcontext 40 bytes in,
+	// arch/x86/include/uapi/asm/sigcontext.h
+	UCONTEXT_GREGS = 40,
+	GREG_RBP = 10 * 8,
+	GREG_RSP = 15 * 8,
+	GREG_RIP = 16 * 8,
+	GREGS_BYTES = 17 * 8,
+	// runtime.tlsg of programs that are linked by Go itself: one word below FS.
+	TLS_G = -8,
+};
+
+static bool thread_regs(const struct core_thread *thread, struct go_regs *ret)
+{
+	struct span regs = thread->regs;
+	if (regs.size < REGS_BYTES)
+		return false;
+	*ret = (struct go_regs){
+		.pc = span_u64(&regs, REG_RIP),
+		.sp = span_u64(&regs, REG_RSP),
+		.fp = span_u64(&regs, REG_RBP),
+	};
+	return true;
+}
+
+static uint64_t thread_g(const struct core_thread *thread, struct memory *mem)
+{
+	struct span regs = thread->regs;
+	uint64_t g = 0;
+	if (regs.size >= REGS_BYTES)
+		(void)memory_u64(mem, span_u64(&regs, REG_FS_BASE) + (uint64_t)TLS_G, &g); // 0 then
+	return g;
+}
+
+static bool signal_regs(struct memory *mem, uint64_t sp, struct go_regs *ret)
+{
+	uint8_t bytes[GREGS_BYTES];
+	if (!memory_read(mem, sp + UCONTEXT_GREGS, bytes, sizeof(bytes)))
+		return false;
+	struct span gregs = span_of(bytes, sizeof(bytes));
+	*ret = (struct go_regs){
+		.pc = span_u64(&gregs, GREG_RIP),
+		.sp = span_u64(&gregs, GREG_RSP),
+		.fp = span_u64(&gregs, GREG_RBP),
+	};
+	return true;
+}
+
+/**
+ * The bytes of immediate operand behind the displacement, of an instruction that names memory relative
+ * to the instruction pointer; -1 when it is none of those that matter.
+ *
+ * MOV, LEA, CMP, ADD, XCHG and comparisons with a constant: what Go's compiler makes for loads and
+ * stores of global variables.
+ */
+static int immediate_bytes(uint8_t opcode)
+{
+	switch (opcode) {
+	case 0x8b: // mov reg, mem
+	case 0x89: // mov mem, reg
+	case 0x8d: // lea
+	case 0x03: // add reg, mem
+	case 0x01: // add mem, reg
+	case 0x39: // cmp mem, reg
+	case 0x3b: // cmp reg, mem
+	case 0x87: // xchg
+	case 0x63: // movsxd
+		return 0;
+	case 0x83: // cmp/add mem, imm8
+		return 1;
+	case 0xc7: // mov mem, imm32
+	case 0x81: // cmp/add mem, imm32
+		return 4;
+	default:
+		return -1;
+	}
+}
+
+static size_t operands(const uint8_t *code, size_t len, uint64_t pc, uint64_t *ret, size_t max)
+{
+	enum { MODRM_MASK = 0xc7, MODRM_RIP = 0x05 };
+	struct span s = span_of(code, len);
+	size_t n = 0;
+	for (size_t i = 0; i + 6 <= len && n < max; i++) {
+		int imm = immediate_bytes(code[i]);
+		if (imm < 0 || (code[i + 1] & MODRM_MASK) != MODRM_RIP)
+			continue;
+		int32_t disp = (int32_t)span_u32(&s, i + 2);
+		ret[n++] = pc + i + 6 + (uint64_t)imm + (uint64_t)(int64_t)disp;
+	}
+	return n;
+}
+
+const struct go_arch go_arch_x86_64 = {
+	.elf_machine = EM_X86_64,
+	.quantum = 1,
+	.thread_regs = thread_regs,
+	.thread_g = thread_g,
+	.signal_regs = signal_regs,
+	.operands = operands,
+};

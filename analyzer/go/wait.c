@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "wait.h"
+
+#include <string.h>
+
+enum { SUDOG_TRACEABLE = 26 }; // since then elem and c are {pointer or nil, address}
+
+const char *go_object_name(enum go_object_kind kind)
+{
+	static const char *const names[] = {
+		[GO_OBJECT_NONE] = "none",
+		[GO_OBJECT_CHANNEL] = "channel",
+		[GO_OBJECT_SEMAPHORE] = "semaphore",
+		[GO_OBJECT_COND] = "condition",
+	};
+	return kind < ARRAY_SIZE(names) ? names[kind] : "?";
+}
+
+static uint64_t sudog_pointer(struct go_runtime *rt, uint64_t sudog, enum go_field field)
+{
+	uint64_t v = 0, at = sudog + (uint64_t)rt->layout.offset[field];
+	(void)memory_u64(rt->mem, rt->layout.minor >= SUDOG_TRACEABLE ? at + 8 : at, &v); // 0 then
+	return v;
+}
+
+/// What the reason says that it waits for; the sudogs of both kinds look alike.
+static enum go_object_kind kind_of(struct go_goroutines *gs, const struct go_goroutine *g)
+{
+	if (g->status != GO_WAITING && g->status != GO_LEAKED)
+		return GO_OBJECT_NONE;
+	const char *state = go_goroutine_state(gs, g);
+	if (!strncmp(state, "chan ", 5) || !strncmp(state, "select", 6))
+		return GO_OBJECT_CHANNEL;
+	if (!strncmp(state, "sync.Cond", 9))
+		return GO_OBJECT_COND;
+	if (!strncmp(state, "sync.", 5) || !strncmp(state, "semacquire", 10))
+		return GO_OBJECT_SEMAPHORE;
+	return GO_OBJECT_NONE;
+}
+
+/// The address that a sudog of this kind waits on.
+static uint64_t sudog_object(struct go_runtime *rt, uint64_t sudog, enum go_object_kind kind)
+{
+	return sudog_pointer(rt, sudog, kind == GO_OBJECT_CHANNEL ? GO_SUDOG_C : GO_SUDOG_ELEM);
+}
+
+static uint64_t first_sudog(struct go_runtime *rt, const struct go_goroutine *g)
+{
+	uint64_t sudog = go_u64(rt, g->addr, GO_G_WAITING);
+	// It must name the goroutine that it is for.
+	return sudog && go_u64(rt, sudog, GO_SUDOG_G) == g->addr ? sudog : 0;
+}
+
+uint64_t go_wait_object(struct go_goroutines *gs, const struct go_goroutine *g)
+{
+	enum go_object_kind kind = kind_of(gs, g);
+	uint64_t sudog = kind == GO_OBJECT_NONE ? 0 : first_sudog(gs->rt, g);
+	if (!sudog || (kind == GO_OBJECT_CHANNEL && go_u64(gs->rt, sudog, GO_SUDOG_WAITLINK)))
+		return 0;
+	return sudog_object(gs->rt, sudog, kind);
+}
+
+static uint32_t count_queue(struct go_runtime *rt, uint64_t chan, enum go_field first)
+{
+	uint32_t n = 0;
+	for (uint64_t s = go_u64(rt, chan, first); s && n < GO_QUEUE_MAX; n++)
+		s = go_u64(rt, s, GO_SUDOG_NEXT);
+	return n;
+}
+
+/// Is @sudog in the channel's queue of senders? Looks as far as the first ones.
+static bool is_sender(struct go_runtime *rt, uint64_t chan, uint64_t sudog)
+{
+	uint64_t s = go_u64(rt, chan, GO_HCHAN_SENDQ_FIRST);
+	for (uint32_t n = 0; s && n < GO_QUEUE_MAX; n++) {
+		if (s == sudog)
+			return true;
+		s = go_u64(rt, s, GO_SUDOG_NEXT);
+	}
+	return false;
+}
+
+static void read_channel(struct go_runtime *rt, uint64_t sudog, struct go_object *object)
+{
+	object->length = go_u64(rt, object->addr, GO_HCHAN_QCOUNT);
+	object->capacity = go_u64(rt, object->addr, GO_HCHAN_DATAQSIZ);
+	object->closed = go_u32(rt, object->addr, GO_HCHAN_CLOSED) != 0;
+	object->receivers = count_queue(rt, object->addr, GO_HCHAN_RECVQ_FIRST);
+	object->senders = count_queue(rt, object->addr, GO_HCHAN_SENDQ_FIRST);
+	object->sending = is_sender(rt, object->addr, sudog);
+}
+
+size_t go_wait_objects(struct go_goroutines *gs, const struct go_goroutine *g,
+		       struct go_object ret[static GO_OBJECTS_MAX])
+{
+	struct go_runtime *rt = gs->rt;
+	enum go_object_kind kind = kind_of(gs, g);
+	uint64_t sudog = kind == GO_OBJECT_NONE ? 0 : first_sudog(rt, g);
+	size_t n = 0;
+	while (sudog && n < GO_OBJECTS_MAX && go_u64(rt, sudog, GO_SUDOG_G) == g->addr) {
+		struct go_object *object = &ret[n++];
+		*object = (struct go_object){ .kind = kind };
+		object->addr = sudog_object(rt, sudog, kind);
+		if (kind != GO_OBJECT_CHANNEL)
+			break;
+		read_channel(rt, sudog, object);
+		sudog = go_u64(rt, sudog, GO_SUDOG_WAITLINK);
+	}
+	return n;
+}
+
+uint64_t go_wake_time(struct go_goroutines *gs, const struct go_goroutine *g)
+{
+	struct go_runtime *rt = gs->rt;
+	if (g->status != GO_WAITING || strcmp(go_goroutine_state(gs, g), "sleep") != 0)
+		return 0;
+	uint64_t when = go_u64(rt, g->addr, GO_G_SLEEP_WHEN); // ≥ 1.23
+	if (when)
+		return when;
+	uint64_t timer = go_u64(rt, g->addr, GO_G_TIMER);
+	return timer ? go_u64(rt, timer, GO_TIMER_WHEN) : 0;
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "analysis.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fd.h"
+#include "ipc.h"
+#include "job.h"
+#include "program.h"
+#include "strbuf.h"
+
+enum { CHUNK = 64 << 10 };
+
+struct running {
+	pid_t pid;
+	int sock, lines;
+	bool done; ///< it has said so
+	struct strbuf buf; ///< of lines, the last one incomplete
+	const struct analysis_callbacks *callbacks;
+};
+
+char *analysis_to_hex(const void *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *hex = malloc(len * 2 + 1);
+	const uint8_t *p = data;
+	if (!hex)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		hex[i * 2] = digits[p[i] >> 4];
+		hex[i * 2 + 1] = digits[p[i] & 15];
+	}
+	hex[len * 2] = '\0';
+	return hex;
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+char *analysis_from_hex(const char *hex)
+{
+	size_t len = strlen(hex) / 2;
+	char *text = malloc(len + 1);
+	for (size_t i = 0; text && i < len; i++) {
+		int high = digit(hex[i * 2]), low = digit(hex[i * 2 + 1]);
+		if (high < 0 || low < 0 || !(high | low)) { // no NUL inside
+			free(text);
+			return NULL;
+		}
+		text[i] = (char)(high << 4 | low);
+	}
+	if (text)
+		text[len] = '\0';
+	return text;
+}
+
+// ---- starting ------------------------------------------------------------------------------
+
+static void exec_analyzer(const char *path, int sock, int lines)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	// Above both numbers first, so that neither overwrites the other.
+	sock = fcntl(sock, F_DUPFD, 10);
+	lines = fcntl(lines, F_DUPFD, 10);
+	if (sock < 0 || lines < 0 || dup2(sock, ANALYSIS_SOCKET_FD) < 0 ||
+	    dup2(lines, ANALYSIS_LINES_FD) < 0)
+		_exit(126);
+	(void)close(STDIN_FILENO);
+	(void)close_range(ANALYSIS_SOCKET_FD + 1, ~0U, 0); // those we made, on kernels that can
+	execle(path, "procsnap-analyze", (char *)NULL, (char *[]){ NULL });
+	_exit(127);
+}
+
+static struct snap_error *start(struct running *run)
+{
+	_cleanup_free_ char *path = NULL;
+	struct snap_error *err = program_find("procsnap-analyze", &path);
+	int pair[2], lines[2];
+	if (err)
+		return err;
+	int r = ipc_pair(pair);
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r, "cannot make a socket pair");
+	if (pipe2(lines, O_CLOEXEC) < 0) {
+		err = snap_error_errno(SNAP_FAILED, errno, "cannot make a pipe");
+		snap_closep(&pair[0]);
+		snap_closep(&pair[1]);
+		return err;
+	}
+	run->pid = fork();
+	if (run->pid == 0)
+		exec_analyzer(path, pair[1], lines[1]);
+	int errnum = errno;
+	snap_closep(&pair[1]);
+	snap_closep(&lines[1]);
+	run->sock = pair[0];
+	run->lines = lines[0];
+	if (run->pid < 0)
+		return snap_error_errno(SNAP_FAILED, errnum, "cannot start procsnap-analyze");
+	(void)fcntl(run->lines, F_SETFL, O_NONBLOCK); // only read when there is something anyway
+	return NULL;
+}
+
+// ---- talking -------------------------------------------------------------------------------
+
+static int answer(struct running *run, const struct json *question)
+{
+	const char *hex = json_get_text(question, "name");
+	_cleanup_free_ char *name = hex && strlen(hex) <= (size_t)ANALYSIS_NAME_MAX * 2 ?
+					    analysis_from_hex(hex) :
+					    NULL;
+	int fd = -EBADF;
+	if (name && run->callbacks->open)
+		fd = run->callbacks->open(run->callbacks->userdata, name,
+					  json_get_text(question, "build_id"),
+					  json_get_bool(question, "program", false));
+	_cleanup_(json_destroyp) struct json *json = json_new_object();
+	json_set_bool(json, "opened", fd >= 0);
+	int r = ipc_send(run->sock, json, &fd, fd >= 0, 0);
+	snap_closep(&fd);
+	return r;
+}
+
+/// Reads a message: a question, or the last one.
+static struct snap_error *on_message(struct running *run)
+{
+	_cleanup_(json_destroyp) struct json *json = NULL;
+	int fds[IPC_MAX_FDS];
+	int r = ipc_recv(run->sock, &json, fds);
+	if (r == -ECONNRESET) { // why is told by its exit status
+		snap_closep(&run->sock);
+		run->sock = -EBADF;
+		return NULL;
+	}
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r, "procsnap-analyze answers nonsense");
+	for (int i = 0; i < IPC_MAX_FDS; i++)
+		snap_closep(&fds[i]);
+	if (json_get(json, "open"))
+		r = answer(run, json_get(json, "open"));
+	else if (json_get_bool(json, "done", false))
+		run->done = true;
+	else
+		return job_error_from_json(json);
+	return r < 0 && r != -EPIPE && r != -ECONNRESET ?
+		       snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-analyze") :
+		       NULL;
+}
+
+static struct snap_error *take_line(struct running *run, const char *text, size_t len)
+{
+	_cleanup_(json_destroyp) struct json *json = json_parse(text, len);
+	_cleanup_free_ char *kind = NULL;
+	const char *quote = len > 2 ? memchr(text + 2, '"', len - 2) : NULL;
+	if (json && quote)
+		kind = strndup(text + 2, (size_t)(quote - text - 2));
+	const struct json *value = kind ? json_get(json, kind) : NULL;
+	if (!value)
+		return snap_error_new(SNAP_FAILED, "procsnap-analyze answers nonsense");
+	int r = run->callbacks->line(run->callbacks->userdata, kind, value);
+	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot take what the analysis found") :
+		       NULL;
+}
+
+/// Reads what there is; at the end *ret_end is true.
+static struct snap_error *on_lines(struct running *run, bool *ret_end)
+{
+	if (strbuf_reserve(&run->buf, CHUNK) < 0)
+		return snap_error_oom();
+	ssize_t n = read(run->lines, run->buf.data + run->buf.len, CHUNK);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return NULL;
+	if (n <= 0) {
+		*ret_end = true;
+		return NULL;
+	}
+	size_t searched = run->buf.len, start = 0;
+	run->buf.len += (size_t)n;
+	run->buf.data[run->buf.len] = '\0';
+	for (char *eol; (eol = memchr(run->buf.data + searched, '\n', run->buf.len - searched));) {
+		size_t end = (size_t)(eol - run->buf.data);
+		struct snap_error *err = take_line(run, run->buf.data + start, end - start);
+		if (err)
+			return err;
+		start = searched = end + 1;
+	}
+	memmove(run->buf.data, run->buf.data + start, run->buf.len - start);
+	run->buf.len -= start;
+	if (run->buf.len > ANALYSIS_LINE_MAX)
+		return snap_error_new(SNAP_FAILED, "a line of the analysis is too long");
+	return NULL;
+}
+
+static struct snap_error *follow(struct running *run, uint64_t end_ns)
+{
+	bool end = false;
+	struct snap_error *err = NULL;
+	while (!err && !end) {
+		struct pollfd fds[] = { { .fd = run->lines, .events = POLLIN },
+					{ .fd = run->sock, .events = POLLIN } };
+		uint64_t now = snap_now_ns();
+		if (end_ns && now >= end_ns)
+			return snap_error_new(SNAP_FAILED, "the analysis took too long");
+		int wait_ms = end_ns ? (int)((end_ns - now) / 1000000 + 1) : -1;
+		int r = poll(fds, ARRAY_SIZE(fds), wait_ms);
+		if (r < 0 && errno != EINTR)
+			return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the analysis");
+		if (r <= 0)
+			continue;
+		if (fds[1].revents)
+			err = on_message(run);
+		if (!err && fds[0].revents)
+			err = on_lines(run, &end);
+	}
+	// The last word may still be in the socket.
+	while (!err && run->sock >= 0 && !run->done)
+		err = on_message(run);
+	return err;
+}
+
+static struct snap_error *death_error(int status)
+{
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		return snap_error_new(SNAP_FAILED,
+				      "the analysis was ended by its sandbox: it tried something "
+				      "it has no business with");
+	if (WIFSIGNALED(status))
+		return snap_error_new(SNAP_FAILED, "the analysis ended with signal %d (%s)",
+				      WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return snap_error_new(SNAP_FAILED, "the analysis ended with status %d",
+			      WEXITSTATUS(status));
+}
+
+struct snap_error *analysis_run(int fd, struct json *request,
+				const struct analysis_callbacks *callbacks, uint64_t deadline_ns)
+{
+	struct running run = {
+		.pid = -1, .sock = -EBADF, .lines = -EBADF, .callbacks = callbacks
+	};
+	int status = 0;
+	struct snap_error *err = start(&run);
+	json_set_u64(request, "version", ANALYSIS_VERSION);
+	if (!err) {
+		int r = ipc_send(run.sock, request, &fd, 1, 0);
+		if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+			err = snap_error_errno(SNAP_FAILED, -r,
+					       "cannot talk to procsnap-analyze");
+	}
+	if (!err)
+		err = follow(&run, deadline_ns ? snap_now_ns() + deadline_ns : 0);
+	if (err && run.pid > 0)
+		(void)kill(run.pid, SIGKILL); // our own child, not yet waited for
+	snap_closep(&run.sock);
+	snap_closep(&run.lines);
+	while (run.pid > 0 && waitpid(run.pid, &status, 0) < 0 && errno == EINTR)
+		;
+	strbuf_deinit(&run.buf);
+	if (!err && (!run.done || status))
+		err = death_error(status);
+	return err;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "error.h"
+#include "json.h"
+
+/**
+ * DOC: Running procsnap-analyze
+ *
+ * The analyzer gets an open core and a request, and answers with JSON lines. It has no file system: when
+ * it needs the file of a program it asks, and whoever started it opens it. Both sides are here, so that
+ * they cannot disagree:
+ *
+ *   request (socket)   {"version", options...} with the core's descriptor
+ *   question (socket)  {"open": {"name" (hex), "build_id" (hex), "program"}}
+ *   answer (socket)    {"opened": bool} with the file's descriptor
+ *   lines (pipe)       {"KIND": ...} one after the other
+ *   the end (socket)   {"done": true} or {"error": ...}
+ *
+ * The analyzer reads what others wrote, so its answers are checked like anything from outside.
+ */
+
+enum {
+	ANALYSIS_VERSION = 1,
+	ANALYSIS_SOCKET_FD = 3,
+	ANALYSIS_LINES_FD = 1,
+	// A goroutine with 16 384 frames; lines beyond it are dropped with an error.
+	ANALYSIS_LINE_MAX = 32 << 20,
+	ANALYSIS_NAME_MAX = 4096,
+};
+
+struct analysis_callbacks {
+	/// Opens a file; a descriptor that analysis_run() closes, or a negative errno. @name is as
+	/// the core has it; @build_id is in hexadecimal, or NULL.
+	int (*open)(void *userdata, const char *name, const char *build_id, bool is_program);
+	/// One line; @value is borrowed. A negative errno ends the analysis.
+	int (*line)(void *userdata, const char *kind, const struct json *value);
+	void *userdata;
+};
+
+/**
+ * Starts procsnap-analyze on the core @fd with @request, whose version it sets, and follows it.
+ *
+ * @deadline_ns: how long it may take, 0 for as long as it wants. It is killed then.
+ */
+struct snap_error *analysis_run(int fd, struct json *request,
+				const struct analysis_callbacks *callbacks,
+				uint64_t deadline_ns) _must_check_;
+
+/// Text as hexadecimal and back; NULL when out of memory, or no hexadecimal text. Owned by the caller.
+char *analysis_to_hex(const void *data, size_t len);
+char *analysis_from_hex(const char *hex);
