@@ -56,8 +56,11 @@ static const char *reason_text(struct go_runtime *rt, uint8_t reason)
 const char *go_goroutine_state(struct go_goroutines *gs, const struct go_goroutine *g)
 {
 	const char *text = NULL;
-	if ((g->status == GO_WAITING || g->status == GO_LEAKED) && g->reason)
-		text = reason_text(gs->rt, g->reason);
+	if ((g->status == GO_WAITING || g->status == GO_LEAKED) && g->reason) {
+		if (!gs->reasons[g->reason])
+			gs->reasons[g->reason] = reason_text(gs->rt, g->reason);
+		text = gs->reasons[g->reason];
+	}
 	return text ? text : go_status_name(g->status);
 }
 

@@ -68,6 +68,7 @@ struct go_goroutines {
 	size_t n_pcs, max_pcs;
 	struct go_thread *threads;
 	size_t n_threads;
+	const char *reasons[256]; ///< texts that were looked up; NULL: not yet
 	uint64_t now; ///< of the runtime's clock at the snapshot; 0 when unknown
 	bool now_exact; ///< told by the core, not estimated
 	uint64_t damaged; ///< entries of the list that are no goroutines

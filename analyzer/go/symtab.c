@@ -38,6 +38,7 @@ void go_symtab_deinit(struct go_symtab *tab)
 	map_deinit(&tab->funcs_at);
 	map_deinit(&tab->places_at);
 	map_deinit(&tab->strings_at);
+	map_deinit(&tab->deltas_at);
 	*tab = (struct go_symtab){ 0 };
 }
 
@@ -479,7 +480,18 @@ static bool pcvalue(struct go_symtab *tab, const struct go_func *f, uint32_t off
 
 bool go_sp_delta(struct go_symtab *tab, const struct go_func *func, uint64_t pc, int32_t *ret)
 {
-	return pcvalue(tab, func, func->pcsp, pc, ret);
+	uint32_t known;
+	int32_t value = -1;
+	if (!map_get(&tab->deltas_at, pc, &known)) {
+		if (!pcvalue(tab, func, func->pcsp, pc, &value))
+			value = -1; // no frame is that small
+		known = (uint32_t)value;
+		(void)map_set(&tab->deltas_at, pc, known); // looked up again otherwise
+	}
+	if ((int32_t)known < 0)
+		return false;
+	*ret = (int32_t)known;
+	return true;
 }
 
 int32_t go_pcdata(struct go_symtab *tab, const struct go_func *func, uint8_t table, uint64_t pc)

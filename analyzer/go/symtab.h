@@ -89,7 +89,7 @@ struct go_symtab {
 	struct go_module *modules;
 	size_t n_modules;
 	// remembered
-	struct map funcs_at, places_at, strings_at;
+	struct map funcs_at, places_at, strings_at, deltas_at;
 	struct go_func **funcs;
 	struct go_place *places;
 	char **strings;

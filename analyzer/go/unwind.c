@@ -14,6 +14,7 @@ struct walk {
 	struct go_runtime *rt;
 	struct go_stack *stack;
 	uint64_t g, m; ///< whose stack it is on; m is 0 for a goroutine that does not run
+	uint64_t bounds_of, low, high; ///< the stack of the g that was asked for last
 	uint64_t pc, sp, lr;
 	uint64_t signal_sp; ///< where a signal handler's trampoline returns to, or 0
 	bool innermost, trap, syscall;
@@ -53,9 +54,14 @@ static struct go_frame *add_frame(struct go_stack *stack)
 	return &stack->frames[stack->n++];
 }
 
-static bool on_stack(struct go_runtime *rt, uint64_t g, uint64_t sp)
+static bool on_stack(struct walk *w, uint64_t g, uint64_t sp)
 {
-	return g && sp >= go_u64(rt, g, GO_G_STACK_LO) && sp <= go_u64(rt, g, GO_G_STACK_HI);
+	if (w->bounds_of != g) {
+		w->bounds_of = g;
+		w->low = go_u64(w->rt, g, GO_G_STACK_LO);
+		w->high = go_u64(w->rt, g, GO_G_STACK_HI);
+	}
+	return g && sp >= w->low && sp <= w->high;
 }
 
 /// The goroutine of the thread, when the walk stands on the scheduler's stack of that thread; or 0.
@@ -142,7 +148,7 @@ static bool go_on(struct walk *w, const struct go_func *f, const struct go_frame
 	}
 	// The stack must be used up, and must not be left.
 	if (frame->fp < w->sp || (w->pc == w->lr && w->sp == frame->fp) ||
-	    (!on_stack(w->rt, w->g, frame->fp) && on_stack(w->rt, w->g, w->sp))) {
+	    (!on_stack(w, w->g, frame->fp) && on_stack(w, w->g, w->sp))) {
 		w->stack->stop = GO_STOP_BROKEN;
 		return false;
 	}
@@ -231,12 +237,12 @@ int go_walk_parked(struct go_runtime *rt, uint64_t g, struct go_stack *stack)
 }
 
 /// Which of the thread's stacks @sp is on; 0 for none of them.
-static uint64_t stack_of(struct go_runtime *rt, uint64_t m, uint64_t sp)
+static uint64_t stack_of(struct walk *w, uint64_t sp)
 {
 	static const enum go_field fields[] = { GO_M_CURG, GO_M_GSIGNAL, GO_M_G0 };
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		uint64_t g = go_u64(rt, m, fields[i]);
-		if (on_stack(rt, g, sp))
+		uint64_t g = go_u64(w->rt, w->m, fields[i]);
+		if (on_stack(w, g, sp))
 			return g;
 	}
 	return 0;
@@ -271,7 +277,7 @@ int go_walk_thread(struct go_runtime *rt, uint64_t m, const struct go_regs *regs
 	stack->n = 0;
 	stack->stop = GO_STOP_FOREIGN;
 	for (int i = 0; i < SIGNALS_MAX; i++) {
-		w.g = stack_of(rt, m, now.sp);
+		w.g = stack_of(&w, now.sp);
 		w.pc = now.pc;
 		w.sp = now.sp;
 		w.lr = now.lr;
