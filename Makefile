@@ -131,7 +131,7 @@ $(BUILD)/snapctl: $(call obj,$(SNAPCTL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SMARTCOLS_LIBS)
 
-$(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c) $(BUILD)/libptrace.a \
+$(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c $(wildcard cmd/worker/*.c)) $(BUILD)/libptrace.a \
 		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS)
@@ -225,7 +225,7 @@ bench: all targets ## Compare with gdb's gcore on the same processes
 # -- Keeping the house clean -------------------------------------------------------------------
 
 LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(SNAPCTL_SRC) \
-	$(wildcard cmd/*.c)
+	$(wildcard cmd/*.c cmd/worker/*.c)
 SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/bench tests/lint/*) \
 	$(wildcard completions/*.bash)
 

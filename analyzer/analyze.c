@@ -178,18 +178,35 @@ static struct snap_error *analyze_images(struct core *core, struct images *image
 	return err;
 }
 
-struct snap_error *analyze(int fd, const struct json *request, const struct image_opener *opener,
+/// What was attached to the core, as it is.
+static struct snap_error *report_attached(const struct core *core, const struct report_sink *sink)
+{
+	struct json *summary = core->attached.size ? json_parse((const char *)core->attached.data,
+								core->attached.size) :
+						     NULL;
+	if (!summary)
+		return snap_error_new(SNAP_FAILED, "no summary of goroutines is attached to it");
+	return sink->line(sink->userdata, "summary", summary) < 0 ?
+		       snap_error_new(SNAP_FAILED, "cannot report what was found") :
+		       NULL;
+}
+
+struct snap_error *analyze(int fd, int memory_fd, const struct json *request, const struct image_opener *opener,
 			   const struct report_sink *sink)
 {
-	_cleanup_(source_destroyp) struct source *source = NULL;
+	_cleanup_(source_destroyp) struct source *source = NULL, *memory = NULL;
 	_cleanup_(core_closep) struct core *core = NULL;
 	struct images images = { 0 };
 	struct report_filter filter;
 	uint64_t ids[IDS_MAX];
 	struct snap_error *err = source_create(fd, SOURCE_FILE, &source);
 	read_filter(request, ids, &filter);
+	if (!err && memory_fd >= 0)
+		err = source_create(memory_fd, SOURCE_MEMORY, &memory);
 	if (!err)
-		err = core_open(source, &core);
+		err = core_open(source, memory, &core);
+	if (!err && json_get_bool(request, "attached", false))
+		return report_attached(core, sink);
 	if (!err && report_core(core, sink) < 0)
 		err = snap_error_new(SNAP_FAILED, "cannot report what was found");
 	if (!err && !json_get_bool(request, "core_only", false)) {

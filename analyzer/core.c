@@ -221,7 +221,29 @@ static struct snap_error *read_segments(struct core *core)
 	return NULL;
 }
 
-struct snap_error *core_open(struct source *source, struct core **ret)
+/// The segments only say where memory is; its bytes are those of the process.
+static struct snap_error *map_process(struct core *core, struct source *memory)
+{
+	for (size_t i = 0; i < core->elf.n_phdrs; i++) {
+		const Elf64_Phdr *p = &core->elf.phdrs[i];
+		if (p->p_type != PT_LOAD || p->p_memsz > UINT64_MAX - p->p_vaddr)
+			continue;
+		struct mem_region r = {
+			.start = p->p_vaddr,
+			.end = p->p_vaddr + p->p_memsz,
+			.offset = p->p_vaddr,
+			.source = memory,
+			.flags = (p->p_flags & PF_R ? MEM_READ : 0U) |
+				 (p->p_flags & PF_W ? MEM_WRITE : 0U) |
+				 (p->p_flags & PF_X ? MEM_EXEC : 0U),
+		};
+		if (memory_add(&core->memory, MEM_CORE, &r) < 0)
+			return snap_error_oom();
+	}
+	return NULL;
+}
+
+struct snap_error *core_open(struct source *source, struct source *memory, struct core **ret)
 {
 	_cleanup_(core_closep) struct core *core = calloc(1, sizeof(*core));
 	if (!core)
@@ -237,7 +259,7 @@ struct snap_error *core_open(struct source *source, struct core **ret)
 				      "it is the core of another machine than x86-64 and aarch64");
 	err = read_notes(core);
 	if (!err)
-		err = read_segments(core);
+		err = memory ? map_process(core, memory) : read_segments(core);
 	if (err)
 		return err;
 	*ret = TAKE_PTR(core);

@@ -55,8 +55,10 @@ struct core {
 	bool truncated; ///< the file ends before its last segment does
 };
 
-/// @source stays the caller's and must outlive the core.
-struct snap_error *core_open(struct source *source, struct core **ret) _must_check_;
+/// @memory is that of the process itself, when the core has headers and notes only; else NULL. Both
+/// stay the caller's and must outlive the core.
+struct snap_error *core_open(struct source *source, struct source *memory,
+			     struct core **ret) _must_check_;
 void core_close(struct core *core);
 DEFINE_CLEANUP(struct core *, core_close);
 

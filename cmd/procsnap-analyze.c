@@ -59,17 +59,13 @@ static int write_line(void *userdata _unused_, const char *kind, struct json *va
 	return r < 0 ? r : snap_write_all(ANALYSIS_LINES_FD, "\n", 1);
 }
 
-static struct snap_error *receive(struct json **ret, int *ret_core)
+static struct snap_error *receive(struct json **ret, int fds[static IPC_MAX_FDS])
 {
-	int fds[IPC_MAX_FDS];
 	int r = ipc_recv(ANALYSIS_SOCKET_FD, ret, fds);
 	if (r < 0)
 		return snap_error_errno(SNAP_FAILED, -r,
 					"procsnap-analyze got no request it understands");
-	*ret_core = fds[0];
-	for (int i = 1; i < IPC_MAX_FDS; i++)
-		snap_closep(&fds[i]);
-	if (json_get_u64(*ret, "version", 0) != ANALYSIS_VERSION || fds[0] < 0)
+	if (json_get_u64(*ret, "version", 0) != ANALYSIS_VERSION || fds[ANALYSIS_FD_CORE] < 0)
 		return snap_error_new(SNAP_FAILED,
 				      "procsnap-analyze got no request it understands; it is "
 				      "started by snapctl, of the same version");
@@ -82,11 +78,13 @@ static struct snap_error *run(void)
 	const struct image_opener opener = { open_by_question, NULL };
 	const struct report_sink sink = { write_line, NULL };
 	_cleanup_(json_destroyp) struct json *request = NULL;
-	_cleanup_close_ int core = -EBADF;
-	struct snap_error *err = receive(&request, &core);
+	int fds[IPC_MAX_FDS]; // closed by the end of the process
+	struct snap_error *err = receive(&request, fds);
 	if (!err)
 		err = sandbox_enter(&limits);
-	return err ? err : analyze(core, request, &opener, &sink);
+	return err ? err :
+		     analyze(fds[ANALYSIS_FD_CORE], fds[ANALYSIS_FD_MEMORY], request, &opener,
+			     &sink);
 }
 
 int main(int argc, char *argv[])

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "cmd/worker/attach.h"
+#include "cmd/worker/live.h"
 #include "common/fd.h"
 #include "common/ipc.h"
 #include "common/job.h"
@@ -48,6 +50,8 @@ struct worker {
 	struct job job;
 	struct pidref ref;
 	int spool, output;
+	struct json *message; ///< that the job came in
+	struct json *go; ///< what the Go analyzer found, or NULL
 	struct capture *capture;
 	struct reserve reserve;
 	uint64_t first_offset; ///< of the segments in the core
@@ -197,6 +201,8 @@ static struct json *describe_dump(const struct worker *w, struct snapshot *snap,
 	for (size_t i = 0; i < snap->n_warnings; i++)
 		json_add_message(warnings, snap->warnings[i]);
 	json_set(json, "warnings", warnings);
+	if (w->go)
+		json_set(json, "go", json_share(json_at(json_get(w->go, "runtimes"), 0)));
 	return json;
 }
 
@@ -334,6 +340,16 @@ static struct snap_error *deliver(struct worker *w)
 	return err;
 }
 
+/// Adds what the goroutines of a Go program did. A core is good without it.
+static void summarize(struct worker *w, struct snapshot *snap)
+{
+	w->phase = "analysing";
+	struct snap_error *err = attach_summary(w->core, w->spool, &w->ref, &w->go);
+	if (err)
+		snapshot_warn(snap, "no summary of goroutines is attached: %s", err->message);
+	snap_error_destroy(err);
+}
+
 static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct json **ret)
 {
 	_cleanup_(plan_destroyp) struct plan *plan = NULL;
@@ -357,6 +373,8 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 					  .pause_ns = pause_ns,
 					  .coredump_filter = effective_filter(&w->job, snap) });
 	reserve_deinit(&w->reserve);
+	if (!err && !(w->job.flags & JOB_NO_SUMMARY))
+		summarize(w, snap);
 	if (!err)
 		err = deliver(w);
 	if (!err) {
@@ -375,6 +393,11 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 						 .stall_ns = STALL_NS };
 	struct snap_error *err = capture_create(&w->ref, &options, &w->capture);
 	w->phase = "looking";
+	if (!err && w->job.flags & JOB_ANALYZE) {
+		err = live_analyze(&w->job, &w->ref, w->capture, w->spool, ret);
+		capture_destroy(w->capture);
+		return err;
+	}
 	if (!err)
 		err = look_first(w, ret);
 	if (!err && terminated)
@@ -394,11 +417,10 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 
 static struct snap_error *receive_job(struct worker *w)
 {
-	_cleanup_(json_destroyp) struct json *json = NULL;
 	int fds[IPC_MAX_FDS];
-	int r = ipc_recv(JOB_SOCKET_FD, &json, fds);
+	int r = ipc_recv(JOB_SOCKET_FD, &w->message, fds);
 	if (r == 0)
-		r = job_from_json(json, &w->job);
+		r = job_from_json(w->message, &w->job);
 	if (r < 0)
 		return snap_error_errno(SNAP_FAILED, -r,
 					"procsnap-worker got no job it understands; it is started "
@@ -456,6 +478,8 @@ int main(int argc, char *argv[])
 	int r = ipc_send(JOB_SOCKET_FD, reply, NULL, 0, 0);
 	int status = err ? (int)err->code : r < 0 ? SNAP_FAILED : 0;
 	snap_error_destroy(err);
+	json_destroy(w.go);
+	json_destroy(w.message);
 	pidref_deinit(&w.ref);
 	return status;
 }

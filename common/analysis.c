@@ -18,7 +18,7 @@
 
 enum { CHUNK = 64 << 10 };
 
-struct running {
+struct analysis {
 	pid_t pid;
 	int sock, lines;
 	bool done; ///< it has said so
@@ -82,7 +82,7 @@ static void exec_analyzer(const char *path, int sock, int lines)
 	_exit(127);
 }
 
-static struct snap_error *start(struct running *run)
+static struct snap_error *start(struct analysis *run)
 {
 	_cleanup_free_ char *path = NULL;
 	struct snap_error *err = program_find("procsnap-analyze", &path);
@@ -114,7 +114,7 @@ static struct snap_error *start(struct running *run)
 
 // ---- talking -------------------------------------------------------------------------------
 
-static int answer(struct running *run, const struct json *question)
+static int answer(struct analysis *run, const struct json *question)
 {
 	const char *hex = json_get_text(question, "name");
 	_cleanup_free_ char *name = hex && strlen(hex) <= (size_t)ANALYSIS_NAME_MAX * 2 ?
@@ -133,7 +133,7 @@ static int answer(struct running *run, const struct json *question)
 }
 
 /// Reads a message: a question, or the last one.
-static struct snap_error *on_message(struct running *run)
+static struct snap_error *on_message(struct analysis *run)
 {
 	_cleanup_(json_destroyp) struct json *json = NULL;
 	int fds[IPC_MAX_FDS];
@@ -158,7 +158,7 @@ static struct snap_error *on_message(struct running *run)
 		       NULL;
 }
 
-static struct snap_error *take_line(struct running *run, const char *text, size_t len)
+static struct snap_error *take_line(struct analysis *run, const char *text, size_t len)
 {
 	_cleanup_(json_destroyp) struct json *json = json_parse(text, len);
 	_cleanup_free_ char *kind = NULL;
@@ -174,7 +174,7 @@ static struct snap_error *take_line(struct running *run, const char *text, size_
 }
 
 /// Reads what there is; at the end *ret_end is true.
-static struct snap_error *on_lines(struct running *run, bool *ret_end)
+static struct snap_error *on_lines(struct analysis *run, bool *ret_end)
 {
 	if (strbuf_reserve(&run->buf, CHUNK) < 0)
 		return snap_error_oom();
@@ -202,7 +202,7 @@ static struct snap_error *on_lines(struct running *run, bool *ret_end)
 	return NULL;
 }
 
-static struct snap_error *follow(struct running *run, uint64_t end_ns)
+static struct snap_error *follow(struct analysis *run, uint64_t end_ns)
 {
 	bool end = false;
 	struct snap_error *err = NULL;
@@ -242,31 +242,57 @@ static struct snap_error *death_error(int status)
 			      WEXITSTATUS(status));
 }
 
-struct snap_error *analysis_run(int fd, struct json *request,
-				const struct analysis_callbacks *callbacks, uint64_t deadline_ns)
+/// Waits for its end; what it died of, if it did not end by itself.
+static struct snap_error *reap(struct analysis *run)
 {
-	struct running run = {
-		.pid = -1, .sock = -EBADF, .lines = -EBADF, .callbacks = callbacks
-	};
 	int status = 0;
-	struct snap_error *err = start(&run);
-	json_set_u64(request, "version", ANALYSIS_VERSION);
-	if (!err) {
-		int r = ipc_send(run.sock, request, &fd, 1, 0);
-		if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-			err = snap_error_errno(SNAP_FAILED, -r,
-					       "cannot talk to procsnap-analyze");
-	}
-	if (!err)
-		err = follow(&run, deadline_ns ? snap_now_ns() + deadline_ns : 0);
-	if (err && run.pid > 0)
-		(void)kill(run.pid, SIGKILL); // our own child, not yet waited for
-	snap_closep(&run.sock);
-	snap_closep(&run.lines);
-	while (run.pid > 0 && waitpid(run.pid, &status, 0) < 0 && errno == EINTR)
+	snap_closep(&run->sock);
+	snap_closep(&run->lines);
+	run->sock = run->lines = -EBADF;
+	while (waitpid(run->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	strbuf_deinit(&run.buf);
-	if (!err && (!run.done || status))
-		err = death_error(status);
-	return err;
+	run->pid = -1;
+	return !run->done || status ? death_error(status) : NULL;
+}
+
+struct snap_error *analysis_create(struct analysis **ret)
+{
+	_cleanup_(analysis_destroyp) struct analysis *run = calloc(1, sizeof(*run));
+	if (!run)
+		return snap_error_oom();
+	run->pid = -1;
+	run->sock = run->lines = -EBADF;
+	struct snap_error *err = start(run);
+	if (err)
+		return err;
+	*ret = TAKE_PTR(run);
+	return NULL;
+}
+
+void analysis_destroy(struct analysis *run)
+{
+	if (!run)
+		return;
+	if (run->pid > 0) {
+		(void)kill(run->pid, SIGKILL); // our own child, not yet waited for
+		snap_error_destroy(reap(run));
+	}
+	snap_closep(&run->sock);
+	snap_closep(&run->lines);
+	strbuf_deinit(&run->buf);
+	free(run);
+}
+
+struct snap_error *analysis_run(struct analysis *run, const int fds[ANALYSIS_FD_MAX],
+				struct json *request, const struct analysis_callbacks *callbacks,
+				uint64_t deadline_ns)
+{
+	run->callbacks = callbacks;
+	json_set_u64(request, "version", ANALYSIS_VERSION);
+	size_t n = fds[ANALYSIS_FD_MEMORY] >= 0 ? 2 : 1;
+	int r = ipc_send(run->sock, request, fds, n, 0);
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-analyze");
+	struct snap_error *err = follow(run, deadline_ns ? snap_now_ns() + deadline_ns : 0);
+	return err ? err : reap(run);
 }

@@ -11,7 +11,8 @@
  * it needs the file of a program it asks, and whoever started it opens it. Both sides are here, so that
  * they cannot disagree:
  *
- *   request (socket)   {"version", options...} with the core's descriptor
+ *   request (socket)   {"version", options...} with the core's descriptor, or, for a process that
+ *                      is stopped, those of a core with headers and notes only and of its memory
  *   question (socket)  {"open": {"name" (hex), "build_id" (hex), "program"}}
  *   answer (socket)    {"opened": bool} with the file's descriptor
  *   lines (pipe)       {"KIND": ...} one after the other
@@ -38,13 +39,27 @@ struct analysis_callbacks {
 	void *userdata;
 };
 
+struct analysis;
+/// Starts procsnap-analyze, which then waits for its request.
+struct snap_error *analysis_create(struct analysis **ret) _must_check_;
+/// Ends it, if it has not ended.
+void analysis_destroy(struct analysis *analysis);
+DEFINE_CLEANUP(struct analysis *, analysis_destroy);
+
+/// Descriptors of a request.
+enum analysis_fd {
+	ANALYSIS_FD_CORE,
+	ANALYSIS_FD_MEMORY, ///< /proc/PID/mem, when the core has only headers and notes; else -EBADF
+	ANALYSIS_FD_MAX,
+};
+
 /**
- * Starts procsnap-analyze on the core @fd with @request, whose version it sets, and follows it.
+ * Has @request done, whose version it sets, on the core @core_fd, and follows it to the end.
  *
- * @deadline_ns: how long it may take, 0 for as long as it wants. It is killed then.
+ * @deadline_ns: how long it may take, 0 for as long as it wants. Once for each analysis.
  */
-struct snap_error *analysis_run(int fd, struct json *request,
-				const struct analysis_callbacks *callbacks,
+struct snap_error *analysis_run(struct analysis *analysis, const int fds[ANALYSIS_FD_MAX],
+				struct json *request, const struct analysis_callbacks *callbacks,
 				uint64_t deadline_ns) _must_check_;
 
 /// Text as hexadecimal and back; NULL when out of memory, or no hexadecimal text. Owned by the caller.

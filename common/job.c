@@ -15,10 +15,13 @@ struct json *job_to_json(const struct job *job)
 	json_set_u64(json, "max_pause_ns", job->max_pause_ns);
 	json_set_u64(json, "free_bytes", job->free_bytes);
 	json_set_u64(json, "level", (uint64_t)job->level);
+	if (job->analysis)
+		json_set(json, "analysis", json_share(job->analysis));
+	json_set_text(json, "exe", job->exe);
 	return json;
 }
 
-int job_from_json(const struct json *json, struct job *ret)
+int job_from_json(struct json *json, struct job *ret)
 {
 	uint64_t flags = json_get_u64(json, "flags", 0), filter = json_get_u64(json, "filter", 0);
 	uint64_t level = json_get_u64(json, "level", 0), pid = json_get_u64(json, "pid", 0);
@@ -33,6 +36,8 @@ int job_from_json(const struct json *json, struct job *ret)
 		.free_bytes = json_get_u64(json, "free_bytes", 0),
 		.level = (int)level,
 		.pid = (pid_t)pid,
+		.analysis = json_get_mutable(json, "analysis"),
+		.exe = json_get_text(json, "exe"),
 	};
 	return 0;
 }

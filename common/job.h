@@ -36,6 +36,8 @@ enum job_flags {
 	JOB_COMPRESS = 1U << 5, ///< compress the spool to the output
 	JOB_HAS_FILTER = 1U << 6, ///< filter counts, not the process's own coredump_filter
 	JOB_SYNC = 1U << 7, ///< fsync() the file that was written last
+	JOB_NO_SUMMARY = 1U << 8, ///< do not look for goroutines
+	JOB_ANALYZE = 1U << 9, ///< no core: analyse the process; lines go to the spool
 };
 
 struct job {
@@ -45,12 +47,14 @@ struct job {
 	uint64_t max_pause_ns; ///< 0: no budget
 	uint64_t free_bytes; ///< space for the core; 0: unknown
 	int level; ///< of compression
+	struct json *analysis; ///< request of JOB_ANALYZE (common/analysis.h), or NULL
+	const char *exe; ///< its program, if not the process's own; borrowed, or NULL
 };
 
 /// NULL when out of memory. Owned by the caller.
 struct json *job_to_json(const struct job *job);
-/// -EBADMSG when the message is not a job.
-int job_from_json(const struct json *json, struct job *ret);
+/// -EBADMSG when the message is not a job. What @ret points to lives as long as @json.
+int job_from_json(struct json *json, struct job *ret);
 
 /// {"error": ...} for @err, which stays the caller's.
 struct json *job_error_to_json(const struct snap_error *err);

@@ -82,6 +82,11 @@ void json_set(struct json *object, const char *key, struct json *value)
 	set_or_null(object, key, value);
 }
 
+void json_set_shared(struct json *object, const char *key, const struct json *value)
+{
+	set_or_null(object, key, wrap(json_object_get(obj(value))));
+}
+
 void json_set_bool(struct json *object, const char *key, bool value)
 {
 	json_set(object, key, wrap(json_object_new_boolean(value)));
@@ -152,6 +157,16 @@ const struct json *json_get(const struct json *object, const char *key)
 	if (!object || !json_object_object_get_ex(obj(object), key, &value))
 		return NULL;
 	return wrap(value);
+}
+
+struct json *json_get_mutable(struct json *object, const char *key)
+{
+	return (struct json *)(uintptr_t)json_get(object, key);
+}
+
+struct json *json_share(const struct json *json)
+{
+	return wrap(json_object_get(obj(json)));
 }
 
 bool json_get_bool(const struct json *object, const char *key, bool fallback)

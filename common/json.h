@@ -36,6 +36,8 @@ void json_set_text(struct json *object, const char *key, const char *value);
 void json_set_message(struct json *object, const char *key, const char *value);
 /// Takes ownership of @value; NULL is a value that could not be made.
 void json_set(struct json *object, const char *key, struct json *value);
+/// Adds what may be null, and stays the caller's too; neither may be changed any more.
+void json_set_shared(struct json *object, const char *key, const struct json *value);
 /// Both take ownership or copy as above.
 void json_add(struct json *array, struct json *value);
 void json_add_message(struct json *array, const char *value);
@@ -46,6 +48,10 @@ uint64_t json_get_u64(const struct json *object, const char *key, uint64_t fallb
 /// Borrowed from @object; NULL when missing or of another type.
 const char *json_get_text(const struct json *object, const char *key);
 const struct json *json_get(const struct json *object, const char *key);
+/// The same, to be added to.
+struct json *json_get_mutable(struct json *object, const char *key);
+/// One more owner of @json, for another container; it must not be changed any more.
+struct json *json_share(const struct json *json);
 /// Elements of an array, or members of an object; 0 for anything else.
 size_t json_length(const struct json *json);
 /// The key of a member of an object, in the order they were set; NULL beyond the last one.

@@ -42,6 +42,7 @@ struct core {
 	uint64_t *offsets; ///< of each segment in the file
 	uint64_t notes_offset, notes_bytes; ///< all but procsnap's own
 	uint64_t note_room, size;
+	uint64_t attached_offset, attached_bytes; ///< of the second segment of notes, if there is one
 	struct gaps gaps;
 	atomic_bool abort;
 
@@ -69,7 +70,7 @@ static bool is64(const struct core *c)
 
 static void lay_out(struct core *c, uint64_t first_offset)
 {
-	size_t headers = c->plan->n + 1; // the notes are one
+	size_t headers = c->plan->n + 2; // the notes, and those that core_attach() adds
 	size_t ehdr = is64(c) ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
 	size_t phdr = is64(c) ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 	size_t shdr = is64(c) ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
@@ -581,7 +582,8 @@ static uint32_t segment_flags(const struct snap_mapping *map)
 // The structures of both widths have the same member names, but not the same order.
 #define ADD_HEADERS(Ehdr, Phdr, Shdr, c, buf)                                                    \
 	do {                                                                                     \
-		bool many = (c)->plan->n + 1 >= PN_XNUM;                                         \
+		size_t headers = (c)->plan->n + ((c)->attached_bytes ? 2 : 1);                   \
+		bool many = headers >= PN_XNUM;                                                  \
 		Ehdr ehdr = {                                                                    \
 			.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3,                         \
 				     (c)->snap->process.machine.elf_class, ELFDATA2LSB,          \
@@ -592,9 +594,9 @@ static uint32_t segment_flags(const struct snap_mapping *map)
 			.e_phoff = sizeof(Ehdr),                                                 \
 			.e_ehsize = sizeof(Ehdr),                                                \
 			.e_phentsize = sizeof(Phdr),                                             \
-			.e_phnum = many ? PN_XNUM : (uint16_t)((c)->plan->n + 1),                \
+			.e_phnum = many ? PN_XNUM : (uint16_t)headers,                           \
 		};                                                                               \
-		size_t shoff = sizeof(Ehdr) + ((c)->plan->n + 1) * sizeof(Phdr);                 \
+		size_t shoff = sizeof(Ehdr) + headers * sizeof(Phdr);                            \
 		if (many) {                                                                      \
 			ehdr.e_shoff = (__typeof__(ehdr.e_shoff))shoff;                          \
 			ehdr.e_shentsize = sizeof(Shdr);                                         \
@@ -619,9 +621,14 @@ static uint32_t segment_flags(const struct snap_mapping *map)
 				(__typeof__(phdr.p_memsz))(seg->map->end - seg->map->start);     \
 			r = strbuf_add((buf), &phdr, sizeof(phdr));                              \
 		}                                                                                \
+		phdr = (Phdr){ .p_type = PT_NOTE, .p_align = 4 };                                \
+		phdr.p_offset = (__typeof__(phdr.p_offset))(c)->attached_offset;                 \
+		phdr.p_filesz = (__typeof__(phdr.p_filesz))(c)->attached_bytes;                  \
+		if (r >= 0 && (c)->attached_bytes)                                               \
+			r = strbuf_add((buf), &phdr, sizeof(phdr));                              \
 		/* the ELF way to say more than fits: gABI "Number of program headers" */        \
 		Shdr shdr = { .sh_type = SHT_NULL, .sh_size = 1 };                               \
-		shdr.sh_info = (__typeof__(shdr.sh_info))((c)->plan->n + 1);                     \
+		shdr.sh_info = (__typeof__(shdr.sh_info))headers;                                \
 		if (r >= 0 && many)                                                              \
 			r = strbuf_add((buf), &shdr, sizeof(shdr));                              \
 	} while (0)
@@ -669,9 +676,17 @@ static struct snap_error *settle(struct core *c, int fd)
 	return r < 0 ? write_error(-r) : NULL;
 }
 
-struct snap_error *core_finish(struct core *c, int fd, const struct core_facts *facts)
+static struct snap_error *write_headers(const struct core *c, int fd)
 {
 	_cleanup_strbuf_ struct strbuf head = { 0 };
+	if (build_headers(c, &head) < 0)
+		return snap_error_oom();
+	int r = snap_pwrite_all(fd, head.data, head.len, 0);
+	return r < 0 ? write_error(-r) : NULL;
+}
+
+struct snap_error *core_finish(struct core *c, int fd, const struct core_facts *facts)
+{
 	struct snap_error *err = settle(c, fd);
 	if (err)
 		return err;
@@ -687,9 +702,22 @@ struct snap_error *core_finish(struct core *c, int fd, const struct core_facts *
 	if (c->plan->n && end < c->offsets[0]) // more was set aside than the notes needed
 		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end,
 				(off_t)(c->offsets[0] - end));
-	// Last, for without them the file is no core.
-	if (build_headers(c, &head) < 0)
-		return snap_error_oom();
-	r = snap_pwrite_all(fd, head.data, head.len, 0);
-	return r < 0 ? write_error(-r) : NULL;
+	return write_headers(c, fd); // last, for without them the file is no core
+}
+
+struct snap_error *core_attach(struct core *c, int fd, uint32_t type, const void *data, size_t len)
+{
+	struct note_writer notes;
+	uint64_t start = ALIGN_UP(c->size, (uint64_t)PAGE);
+	note_writer_init(&notes, fd, start);
+	note_write(&notes, SNAPNOTE_OWNER, type, data, len, len);
+	int r = note_writer_flush(&notes);
+	if (r < 0)
+		return write_error(-r);
+	if (!is64(c) && notes.offset > UINT32_MAX)
+		return NULL; // a 32-bit core has no way to say where it is
+	c->attached_offset = start;
+	c->attached_bytes = notes.offset - start;
+	c->size = notes.offset;
+	return write_headers(c, fd);
 }

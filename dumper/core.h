@@ -82,5 +82,12 @@ struct core_facts {
 struct snap_error *core_finish(struct core *core, int fd, const struct core_facts *facts)
 	_must_check_;
 
+/**
+ * Adds a note of @len bytes behind everything else of a finished core, in a second PT_NOTE segment for
+ * which the headers have room. Readers that know only one find the first one as before.
+ */
+struct snap_error *core_attach(struct core *core, int fd, uint32_t type, const void *data,
+			       size_t len) _must_check_;
+
 /// What is missing; sorted once the core is finished. Borrowed.
 const struct gaps *core_gaps(const struct core *core);

@@ -159,9 +159,11 @@ static struct json *build_json(const char *modinfo)
 		} else if (!strcmp(line, "mod")) {
 			value[strcspn(value, "\t")] = '\0';
 			json_set_text(json, "module", value);
-			const char *version = value + strlen(value) + 1;
-			if (version < line + len)
+			char *version = value + strlen(value) + 1;
+			if (version < line + len) {
+				version[strcspn(version, "\t")] = '\0';
 				json_set_text(json, "module_version", version);
+			}
 		} else if (!strcmp(line, "dep")) {
 			deps++;
 		} else if (!strcmp(line, "build") && strchr(value, '=')) {
@@ -187,8 +189,8 @@ static void count_states(struct report *r, struct json *runtime)
 		user += !(g->flags & GO_G_SYSTEM);
 		state_counts_add(&states, go_goroutine_state(gs, g));
 	}
-	json_set_u64(runtime, "goroutines", gs->n);
-	json_set_u64(runtime, "user_goroutines", user);
+	json_set_u64(runtime, "goroutine_count", gs->n);
+	json_set_u64(runtime, "user_goroutine_count", user);
 	json_set(runtime, "states", state_counts_json(&states));
 }
 
@@ -217,7 +219,7 @@ static void report_runtime(struct report *r)
 		json_set(json, "build", build_json(rt->modinfo));
 	if (rt->globals.allp && memory_u64(rt->mem, rt->globals.allp + 8, &procs))
 		json_set_u64(json, "gomaxprocs", procs);
-	json_set_u64(json, "threads", gs->n_threads);
+	json_set_u64(json, "thread_count", gs->n_threads);
 	json_set_u64(json, "modules", rt->symtab.n_modules);
 	json_set_text(json, "gc_phase", gc_phase(rt));
 	json_set_bool(json, "clock_exact", gs->now_exact);

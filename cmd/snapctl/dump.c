@@ -28,20 +28,6 @@ struct snap_error *dump_parse_pid(const char *arg, pid_t *ret)
 	return NULL;
 }
 
-static struct snap_error *pin(pid_t pid, struct pidref *ret)
-{
-	int r = pidref_open(pid, ret);
-	if (r == -ESRCH)
-		return snap_error_new(SNAP_NO_PROCESS, "there is no process %d", pid);
-	if (r == -EINVAL)
-		return snap_error_new(SNAP_NO_PROCESS,
-				      "%d is a thread, not a process; see Tgid in /proc/%d/status",
-				      pid, pid);
-	if (r < 0)
-		return snap_error_errno(SNAP_FAILED, -r, "cannot open process %d", pid);
-	return NULL;
-}
-
 /// Runs the job with the descriptors it needs.
 static struct snap_error *run_job(const struct dump_request *request, const struct pidref *ref,
 				  struct output *out, struct json **ret)
@@ -69,7 +55,7 @@ struct snap_error *dump_process(pid_t pid, const struct dump_request *request, s
 	_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
 	struct output out = { .dirfd = -EBADF, .fd = -EBADF, .spool = -EBADF };
 	uint64_t begin = snap_now_ns();
-	struct snap_error *err = pin(pid, &ref);
+	struct snap_error *err = worker_pin(pid, &ref);
 	if (err)
 		return err;
 	bool dry = request->job.flags & JOB_DRY_RUN;

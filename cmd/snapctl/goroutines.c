@@ -6,18 +6,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/analysis.h"
 #include "common/fd.h"
 #include "common/str.h"
+#include "gosource.h"
 #include "gotext.h"
-#include "opener.h"
 #include "options.h"
 #include "verbs.h"
+#include "worker.h"
 
 enum goroutines_option {
 	OPT_ALL,
 	OPT_SYSTEM,
 	OPT_EXE,
+	OPT_ATTACHED,
+	OPT_MAX_PAUSE,
 	OPT_STATE,
 	OPT_FUNCTION,
 	OPT_LABEL,
@@ -36,6 +38,12 @@ static const struct option_row rows[] = {
 			 "Show the runtime's own goroutines and frames too,\n"
 			 "and with --all the addresses of frames" },
 	[OPT_EXE] = { "exe", 0, "FILE", "The program, if it is not where the core says" },
+	[OPT_ATTACHED] = { "attached", 0, NULL,
+			   "Show the summary that was attached to the core when\n"
+			   "it was made; needs no program" },
+	[OPT_MAX_PAUSE] = { "max-pause", 0, "TIME",
+			    "Give up, and let the process run, when it would be\n"
+			    "stopped for longer than TIME (200ms, 1.5s)" },
 	[OPT_STATE] = { "state", 0, "TEXT",
 			"Only those whose state has TEXT in it: running,\n"
 			"'chan receive', select, IO wait, ..." },
@@ -52,9 +60,8 @@ static const struct option_row rows[] = {
 
 struct goroutines_args {
 	struct json *request, *ids;
-	struct opener opener;
+	struct gosource source;
 	bool all, system, json, help;
-	const char *what; ///< core or PID
 };
 
 static struct snap_error *apply_label(const char *arg, struct json *request)
@@ -89,7 +96,18 @@ static struct snap_error *apply_option(const struct option_use *use, struct goro
 		args->system = true;
 		break;
 	case OPT_EXE:
-		args->opener.exe = use->arg;
+		args->source.exe = use->arg;
+		break;
+	case OPT_ATTACHED:
+		args->source.attached = true;
+		break;
+	case OPT_MAX_PAUSE:
+		if (snap_parse_duration_ns(use->arg, &args->source.max_pause_ns) < 0 ||
+		    !args->source.max_pause_ns)
+			return snap_error_new(SNAP_USAGE,
+					      "--max-pause takes a time such as 200ms or 1.5s, not "
+					      "'%s'",
+					      use->arg);
 		break;
 	case OPT_STATE:
 		json_set_text(args->request, "state", use->arg);
@@ -134,6 +152,25 @@ static void print_help(void)
 	options_print(rows, ARRAY_SIZE(rows), stdout);
 }
 
+/// Takes ownership of @err.
+static int usage_error(struct snap_error *err)
+{
+	if (!err) // which gcc 12 cannot rule out by itself
+		return SNAP_USAGE;
+	print_message("snapctl goroutines", err->message);
+	fprintf(stderr, "Try 'snapctl goroutines --help'.\n");
+	snap_error_destroy(err);
+	return SNAP_USAGE;
+}
+
+static struct snap_error *take_what(int n, char *words[], struct goroutines_args *args)
+{
+	if (n != 1)
+		return snap_error_new(SNAP_USAGE, "give one core or one PID");
+	args->source.what = words[0];
+	return NULL;
+}
+
 /// Returns an exit status, or -1 to go on.
 static int parse_args(int argc, char *argv[], struct goroutines_args *args)
 {
@@ -144,7 +181,7 @@ static int parse_args(int argc, char *argv[], struct goroutines_args *args)
 					.prefix = "snapctl goroutines" };
 	struct option_use use;
 	struct snap_error *err = NULL;
-	int r;
+	int r = 0;
 	options_begin(&parser);
 	while (!err && (r = options_next(&parser, &use)) > 0)
 		err = apply_option(&use, args);
@@ -154,16 +191,9 @@ static int parse_args(int argc, char *argv[], struct goroutines_args *args)
 		print_help();
 		return 0;
 	}
-	if (!err && argc - parser.first == 1) {
-		args->what = argv[parser.first];
-		return -1;
-	}
 	if (!err)
-		err = snap_error_new(SNAP_USAGE, "give one core or one PID");
-	print_message("snapctl goroutines", err->message);
-	fprintf(stderr, "Try 'snapctl goroutines --help'.\n");
-	snap_error_destroy(err);
-	return SNAP_USAGE;
+		err = take_what(argc - parser.first, argv + parser.first, args);
+	return err ? usage_error(err) : -1;
 }
 
 // ---- what comes back -----------------------------------------------------------------------
@@ -177,12 +207,6 @@ struct output {
 	const char *list;
 	bool any;
 };
-
-static int on_open(void *userdata, const char *name, const char *build_id, bool is_program)
-{
-	const struct output *o = userdata;
-	return opener_open(&o->args->opener, name, build_id, is_program);
-}
 
 static void warn_image(const struct json *image)
 {
@@ -291,7 +315,7 @@ static int report_end(struct output *o, struct snap_error *err)
 		err = snap_error_errno(SNAP_FAILED, errno, "cannot write the answer");
 	if (!err && !o->runtimes)
 		err = snap_error_new(SNAP_FAILED, "no Go program was found in '%s'",
-				     o->args->what);
+				     o->args->source.what);
 	if (!err)
 		return 0;
 	int code = (int)err->code;
@@ -303,21 +327,21 @@ static int report_end(struct output *o, struct snap_error *err)
 static int run(struct goroutines_args *args)
 {
 	struct output output = { .args = args, .out = stdout };
-	const struct analysis_callbacks callbacks = { on_open, args->json ? on_json : on_text,
-						      &output };
-	_cleanup_close_ int fd = open(args->what, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return report_end(&output, snap_error_errno(SNAP_FAILED, errno,
-							    "cannot open '%s'", args->what));
-	struct snap_error *err = analysis_run(fd, args->request, &callbacks, 0);
-	return report_end(&output, snap_error_wrap(err, "'%s'", args->what));
+	uint64_t pause_ns;
+	char text[16];
+	struct snap_error *err = gosource_run(&args->source, args->request,
+					      args->json ? on_json : on_text, &output, &pause_ns);
+	if (pause_ns)
+		fprintf(stderr, "snapctl: process %s was paused for %s\n", args->source.what,
+			snap_format_ns(pause_ns, text));
+	return report_end(&output, err);
 }
 
 int verb_goroutines(int argc, char *argv[])
 {
 	_cleanup_(json_destroyp) struct json *request = json_new_object();
-	struct goroutines_args args = { .request = request, .ids = json_new_array(),
-					.opener = { .root = "" } };
+	struct goroutines_args args = { .request = request, .ids = json_new_array() };
+	worker_block_signals();
 	int r = parse_args(argc, argv, &args);
 	json_set_bool(request, "each", args.all || args.json);
 	json_set_bool(request, "system", args.system);

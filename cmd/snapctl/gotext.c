@@ -41,8 +41,8 @@ static void print_counts(const struct json *states, FILE *out)
 
 void gotext_runtime(const struct json *runtime, FILE *out)
 {
-	uint64_t all = json_get_u64(runtime, "goroutines", 0);
-	uint64_t user = json_get_u64(runtime, "user_goroutines", 0);
+	uint64_t all = json_get_u64(runtime, "goroutine_count", 0);
+	uint64_t user = json_get_u64(runtime, "user_goroutine_count", 0);
 	const struct json *build = json_get(runtime, "build");
 	const char *version = json_get_text(runtime, "version");
 	fprintf(out, "%s: %s", text(runtime, "image"), version ? version : "Go of unknown version");
@@ -51,7 +51,7 @@ void gotext_runtime(const struct json *runtime, FILE *out)
 	fprintf(out,
 		"\n%" PRIu64 " goroutine%s and %" PRIu64 " of the runtime's own, %" PRIu64
 		" threads, GOMAXPROCS %" PRIu64 "\n",
-		user, user == 1 ? "" : "s", all - user, json_get_u64(runtime, "threads", 0),
+		user, user == 1 ? "" : "s", all - user, json_get_u64(runtime, "thread_count", 0),
 		json_get_u64(runtime, "gomaxprocs", 0));
 	if (json_get_bool(runtime, "newer_than_known", false))
 		fprintf(out, "This version of Go is newer than procsnap knows; what follows passed "

@@ -162,6 +162,20 @@ static struct snap_error *death_error(const struct running *run, int status, pid
 			      WEXITSTATUS(status));
 }
 
+struct snap_error *worker_pin(pid_t pid, struct pidref *ret)
+{
+	int r = pidref_open(pid, ret);
+	if (r == -ESRCH)
+		return snap_error_new(SNAP_NO_PROCESS, "there is no process %d", pid);
+	if (r == -EINVAL)
+		return snap_error_new(SNAP_NO_PROCESS,
+				      "%d is a thread, not a process; see Tgid in /proc/%d/status",
+				      pid, pid);
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r, "cannot open process %d", pid);
+	return NULL;
+}
+
 struct snap_error *worker_run(const struct job *job, const struct pidref *ref, int spool,
 			      int output, const char *label, struct progress *progress,
 			      struct json **ret)

@@ -18,6 +18,9 @@
 /// Blocks the signals that cancel. Call it once, before anything else.
 void worker_block_signals(void);
 
+/// Holds process @pid by pidfd, from now on.
+struct snap_error *worker_pin(pid_t pid, struct pidref *ret) _must_check_;
+
 /**
  * Starts procsnap-worker, gives it @job and waits for its end.
  *

@@ -2,20 +2,19 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
 
 /**
  * DOC: Opening files for the analyzer
  *
  * The analyzer asks for programs by the names that a core gives, which may be a lie: only regular
- * files are opened, with the rights of whoever called snapctl, and nothing of them but what the
- * analysis says of them is ever shown.
+ * files are opened, with the rights of whoever called, and nothing of them but what the analysis says
+ * of them is ever shown. The analyzer itself checks that it is the right file.
  */
 struct opener {
 	const char *exe; ///< file that the user named as the program, or NULL
-	const char *root; ///< where the process's files are, "" for here
+	int piddir; ///< /proc/PID of the process whose files are meant; negative: those of ours
 };
 
-/// Returns a descriptor, or a negative errno. For struct analysis_callbacks.
+/// Returns a descriptor, or a negative errno. @build_id is in hexadecimal, or NULL.
 int opener_open(const struct opener *opener, const char *name, const char *build_id,
 		bool is_program);
