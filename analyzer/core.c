@@ -90,6 +90,8 @@ static void read_note_threads(struct core *core, struct span list, uint32_t entr
 static void read_snapnote(struct core *core, struct span desc)
 {
 	struct snapnote note = { 0 };
+	if (core->note.version) // of two, the first one counts
+		return;
 	if (!span_get(&desc, 0, &note, sizeof(note)) || !note.version ||
 	    note.header_size < sizeof(note) || note.gap_size < sizeof(struct snapnote_gap))
 		return;

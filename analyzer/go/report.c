@@ -390,6 +390,20 @@ static uint64_t bubble_id(struct go_runtime *rt, const struct go_goroutine *g)
 	return bubble ? go_u64(rt, bubble, GO_BUBBLE_ID) : 0;
 }
 
+/// Waits that only goroutines of the same synctest bubble can end, src/runtime/runtime2.go. Where the
+/// state has it in its name, it need not be said again.
+static bool is_durable(const char *state)
+{
+	static const char *const states[] = {
+		"chan receive (nil chan)", "chan send (nil chan)", "select (no cases)", "sleep",
+		"sync.Cond.Wait",	   "coroutine",		   "synctest.Run",	"synctest.Wait",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (!strcmp(state, states[i]))
+			return true;
+	return false;
+}
+
 static void report_goroutine(struct report *r, const struct go_goroutine *g,
 			     struct go_stack *stack)
 {
@@ -413,6 +427,8 @@ static void report_goroutine(struct report *r, const struct go_goroutine *g,
 		json_set_bool(json, "system", true);
 	if (bubble)
 		json_set_u64(json, "bubble", bubble);
+	if (bubble && is_durable(go_goroutine_state(gs, g)))
+		json_set_bool(json, "durable", true);
 	add_thread_of(r, json, g);
 	go_labels_read(rt, g->labels, &labels);
 	if (labels.n)

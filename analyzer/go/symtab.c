@@ -626,6 +626,7 @@ static struct go_place build_place(struct go_symtab *tab, const struct go_func *
 		}
 	}
 	struct go_line *line = add_line(&place);
+	place.pc = pc;
 	if (line) {
 		*line = where;
 		line->name = f->name;

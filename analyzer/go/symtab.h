@@ -80,6 +80,7 @@ struct go_line {
 struct go_place {
 	struct go_line *lines;
 	uint32_t n;
+	uint64_t pc; ///< of the physical function: where it called what was inlined into it
 };
 
 struct go_symtab {

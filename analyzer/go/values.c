@@ -23,6 +23,7 @@ enum {
 	ARGS_DOTS = 0xfc,
 	ARGS_TOO_LARGE = 0xfb,
 	ARGS_BYTES_MAX = 128, // the compiler stops at 10 values and 5 levels
+	INNERMOST_PC_MINOR = 21,
 };
 
 struct args {
@@ -117,8 +118,11 @@ int go_args_text(struct go_runtime *rt, const struct go_frame *frame, struct str
 	if (!at)
 		return 0;
 	a.live_info = go_funcdata(&rt->symtab, frame->func, fmt->funcdata_arglive);
-	a.live_index = go_pcdata(&rt->symtab, frame->func, fmt->pcdata_arglive,
-				 go_frame_sym_pc(frame));
+	// Before 1.21 the runtime asks for the place of the outermost inlined call.
+	uint64_t pc = go_frame_sym_pc(frame);
+	if (rt->layout.minor < INNERMOST_PC_MINOR)
+		pc = go_place_at(&rt->symtab, frame->func, pc).pc;
+	a.live_index = go_pcdata(&rt->symtab, frame->func, fmt->pcdata_arglive, pc);
 	if (a.live_info && !memory_u8(rt->mem, a.live_info, &a.live_from))
 		a.live_info = 0;
 	return args_by_info(&a, info, memory_read_some(rt->mem, at, info, sizeof(info)), buf);
