@@ -309,6 +309,19 @@ static bool read_one(struct go_goroutines *gs, uint64_t addr, struct go_goroutin
 	return true;
 }
 
+/// Finalizers run in a goroutine of the runtime's, but are code of the program.
+static bool runs_finalizer(struct go_runtime *rt, const struct go_goroutine *g,
+			   const struct go_stack *stack)
+{
+	const struct go_func *f = go_func_at(&rt->symtab, go_u64(rt, g->addr, GO_G_STARTPC));
+	if (!f || (strcmp(f->name, "runtime.runfinq") && strcmp(f->name, "runtime.runFinalizers")))
+		return false;
+	for (size_t i = 0; i < stack->n; i++)
+		if (strncmp(stack->frames[i].func->name, "runtime.", 8) != 0)
+			return true;
+	return false;
+}
+
 static int add_goroutine(struct go_goroutines *gs, struct map *seen, struct go_goroutine *g,
 			 struct go_stack *stack)
 {
@@ -321,6 +334,8 @@ static int add_goroutine(struct go_goroutines *gs, struct map *seen, struct go_g
 	    go_goroutine_walk(gs, g, stack) < 0 ||
 	    classify(gs, seen, stack, created_at, &g->stack) < 0)
 		return -ENOMEM;
+	if (g->flags & GO_G_SYSTEM && runs_finalizer(gs->rt, g, stack))
+		g->flags &= (uint8_t)~GO_G_SYSTEM;
 	g->object = go_wait_object(gs, g);
 	gs->list[gs->n++] = *g;
 	return 0;
