@@ -20,6 +20,7 @@ struct go_arch {
 	uint16_t elf_machine;
 	uint8_t quantum; ///< bytes that pcs advance by
 	bool link_register; ///< calls leave the return address in a register
+	uint8_t cache_line_bytes; ///< what the runtime pads its tables to (internal/cpu)
 	uint8_t min_frame_bytes; ///< between a frame's end and the arguments of its caller
 
 	/// False when the core has too few registers for the thread.

@@ -191,6 +191,21 @@ static void find_allgs(struct go_runtime *rt)
 	rt->globals.allgs = first_that(rt, &ops, is_allgs);
 }
 
+/// The table of semaphores, ≤ 1.25: roots of trees of sudogs.
+static bool is_semtable(struct go_runtime *rt, uint64_t addr)
+{
+	uint64_t used = 0, tree;
+	for (uint64_t i = 0; i < GO_SEMTABLE_ROOTS; i++) {
+		uint64_t root = addr + i * rt->arch->cache_line_bytes;
+		if (!memory_u64(rt->mem, root + GO_SEMROOT_TREE, &tree))
+			return false;
+		if (tree && !go_is_g(rt, go_u64(rt, tree, GO_SUDOG_G)))
+			return false;
+		used += tree != 0;
+	}
+	return used; // an empty one cannot be told from other zeros, and is of no use
+}
+
 void go_globals_find(struct go_runtime *rt)
 {
 	struct go_globals *g = &rt->globals;
@@ -208,6 +223,12 @@ void go_globals_find(struct go_runtime *rt)
 		ops.n = 0;
 		add_operands(rt, "runtime.procresize", &ops);
 		g->allp = first_that(rt, &ops, is_allp);
+	}
+	if (!g->semtable || !is_semtable(rt, g->semtable)) {
+		ops.n = 0;
+		add_operands(rt, "runtime.semacquire1", &ops);
+		add_operands(rt, "runtime.semrelease1", &ops);
+		g->semtable = first_that(rt, &ops, is_semtable);
 	}
 	if (!g->wait_reasons || !is_wait_reasons(rt, g->wait_reasons)) {
 		ops.n = 0;

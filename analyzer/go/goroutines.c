@@ -376,6 +376,7 @@ struct snap_error *go_goroutines_read(struct go_runtime *rt, struct go_goroutine
 	if (!gs.now)
 		gs.now = estimate_now(rt);
 	read_threads(&gs);
+	go_wait_prepare(&gs);
 	if (read_list(&gs, data, len) < 0) {
 		go_goroutines_deinit(&gs);
 		return snap_error_oom();
@@ -390,5 +391,7 @@ void go_goroutines_deinit(struct go_goroutines *gs)
 	free(gs->stacks);
 	free(gs->pcs);
 	free(gs->threads);
+	free(gs->semaphores);
+	map_deinit(&gs->semaphore_of);
 	*gs = (struct go_goroutines){ 0 };
 }

@@ -68,6 +68,9 @@ struct go_goroutines {
 	size_t n_pcs, max_pcs;
 	struct go_thread *threads;
 	size_t n_threads;
+	struct map semaphore_of; ///< by address of a goroutine: index into semaphores, ≤ 1.25
+	uint64_t *semaphores; ///< addresses
+	size_t n_semaphores;
 	const char *reasons[256]; ///< texts that were looked up; NULL: not yet
 	uint64_t now; ///< of the runtime's clock at the snapshot; 0 when unknown
 	bool now_exact; ///< told by the core, not estimated

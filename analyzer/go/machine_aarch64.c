@@ -102,6 +102,7 @@ static size_t operands(const uint8_t *code, size_t len, uint64_t pc, uint64_t *r
 const struct go_arch go_arch_aarch64 = {
 	.elf_machine = EM_AARCH64,
 	.quantum = 4,
+	.cache_line_bytes = 128,
 	.link_register = true,
 	.min_frame_bytes = 8,
 	.thread_regs = thread_regs,

@@ -103,6 +103,7 @@ static size_t operands(const uint8_t *code, size_t len, uint64_t pc, uint64_t *r
 const struct go_arch go_arch_x86_64 = {
 	.elf_machine = EM_X86_64,
 	.quantum = 1,
+	.cache_line_bytes = 64,
 	.thread_regs = thread_regs,
 	.thread_g = thread_g,
 	.signal_regs = signal_regs,

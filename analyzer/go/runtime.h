@@ -16,6 +16,12 @@
 
 enum { GO_VERSION_MAX = 128 };
 
+/// src/runtime/sema.go
+enum {
+	GO_SEMTABLE_ROOTS = 251,
+	GO_SEMROOT_TREE = 8, ///< offset of the tree in a root
+};
+
 /// Addresses of global variables; 0 when not found.
 struct go_globals {
 	uint64_t allgs; ///< a slice of *g

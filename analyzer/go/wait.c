@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "wait.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { SUDOG_TRACEABLE = 26 }; // since then elem and c are {pointer or nil, address}
@@ -51,10 +52,85 @@ static uint64_t first_sudog(struct go_runtime *rt, const struct go_goroutine *g)
 	return sudog && go_u64(rt, sudog, GO_SUDOG_G) == g->addr ? sudog : 0;
 }
 
+// ---- semaphores, ≤ 1.25 --------------------------------------------------------------------
+
+enum {
+	TREE_DEPTH_MAX = 256, // treaps of a million waiters are some 50 deep
+	WAITERS_MAX = 10 << 20,
+};
+
+static void note_waiter(struct go_goroutines *gs, uint64_t sudog, uint64_t semaphore)
+{
+	uint64_t g = go_u64(gs->rt, sudog, GO_SUDOG_G);
+	size_t n = gs->n_semaphores;
+	if (!n || gs->semaphores[n - 1] != semaphore) {
+		if (!(n & (n - 1))) {
+			uint64_t *bigger = reallocarray(gs->semaphores, MAX(n * 2, (size_t)1),
+							sizeof(*bigger));
+			if (!bigger)
+				return;
+			gs->semaphores = bigger;
+		}
+		gs->semaphores[gs->n_semaphores++] = semaphore;
+	}
+	(void)map_set(&gs->semaphore_of, g, (uint32_t)gs->n_semaphores - 1); // unknown then
+}
+
+/// One tree: nodes are semaphores, each with a list of those that wait for it.
+static void read_tree(struct go_goroutines *gs, uint64_t root, size_t *budget)
+{
+	struct go_runtime *rt = gs->rt;
+	uint64_t stack[TREE_DEPTH_MAX];
+	size_t depth = 0;
+	stack[depth++] = root;
+	while (depth && *budget) {
+		uint64_t node = stack[--depth];
+		uint64_t semaphore = sudog_pointer(rt, node, GO_SUDOG_ELEM);
+		uint64_t left = go_u64(rt, node, GO_SUDOG_PREV);
+		uint64_t right = go_u64(rt, node, GO_SUDOG_NEXT);
+		for (uint64_t s = node; s && *budget; s = go_u64(rt, s, GO_SUDOG_WAITLINK)) {
+			note_waiter(gs, s, semaphore);
+			--*budget;
+		}
+		if (left && depth < TREE_DEPTH_MAX)
+			stack[depth++] = left;
+		if (right && depth < TREE_DEPTH_MAX)
+			stack[depth++] = right;
+	}
+}
+
+void go_wait_prepare(struct go_goroutines *gs)
+{
+	struct go_runtime *rt = gs->rt;
+	size_t budget = WAITERS_MAX;
+	if (rt->layout.minor >= SUDOG_TRACEABLE || !rt->globals.semtable)
+		return;
+	for (uint64_t i = 0; i < GO_SEMTABLE_ROOTS; i++) {
+		uint64_t tree = 0;
+		(void)memory_u64(rt->mem,
+				 rt->globals.semtable + i * rt->arch->cache_line_bytes +
+					 GO_SEMROOT_TREE,
+				 &tree); // an empty one then
+		if (tree)
+			read_tree(gs, tree, &budget);
+	}
+}
+
+/// What @g waits for according to the table; 0 when it is not in it.
+static uint64_t semaphore_of(struct go_goroutines *gs, const struct go_goroutine *g)
+{
+	uint32_t index;
+	return map_get(&gs->semaphore_of, g->addr, &index) ? gs->semaphores[index] : 0;
+}
+
+// ---- objects -------------------------------------------------------------------------------
+
 uint64_t go_wait_object(struct go_goroutines *gs, const struct go_goroutine *g)
 {
 	enum go_object_kind kind = kind_of(gs, g);
 	uint64_t sudog = kind == GO_OBJECT_NONE ? 0 : first_sudog(gs->rt, g);
+	if (!sudog && kind == GO_OBJECT_SEMAPHORE)
+		return semaphore_of(gs, g);
 	if (!sudog || (kind == GO_OBJECT_CHANNEL && go_u64(gs->rt, sudog, GO_SUDOG_WAITLINK)))
 		return 0;
 	return sudog_object(gs->rt, sudog, kind);
@@ -97,6 +173,9 @@ size_t go_wait_objects(struct go_goroutines *gs, const struct go_goroutine *g,
 	enum go_object_kind kind = kind_of(gs, g);
 	uint64_t sudog = kind == GO_OBJECT_NONE ? 0 : first_sudog(rt, g);
 	size_t n = 0;
+	uint64_t semaphore = !sudog && kind == GO_OBJECT_SEMAPHORE ? semaphore_of(gs, g) : 0;
+	if (semaphore)
+		ret[n++] = (struct go_object){ .kind = kind, .addr = semaphore };
 	while (sudog && n < GO_OBJECTS_MAX && go_u64(rt, sudog, GO_SUDOG_G) == g->addr) {
 		struct go_object *object = &ret[n++];
 		*object = (struct go_object){ .kind = kind };

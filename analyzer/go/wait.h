@@ -33,6 +33,8 @@ enum {
 	GO_QUEUE_MAX = 100000, ///< where counting a queue ends
 };
 
+/// Reads who waits for which semaphore, where goroutines do not say it themselves. Call it once.
+void go_wait_prepare(struct go_goroutines *gs);
 /// The one object that @g is blocked on; 0 when there is none, or several, or it is not known.
 uint64_t go_wait_object(struct go_goroutines *gs, const struct go_goroutine *g);
 /// All of them, with details; returns how many were put into @ret.
