@@ -282,6 +282,26 @@ static void print_result(const struct json *result, FILE *out)
 		snap_format_ns(json_get_u64(result, "pause_ns", 0), c));
 }
 
+/// What the goroutines of a Go program did, in a few lines.
+static void print_go(const struct json *go, FILE *out)
+{
+	enum { STATES_SHOWN = 4, FINDINGS_SHOWN = 3 };
+	const struct json *states = json_get(go, "states"), *findings = json_get(go, "findings");
+	const char *version = json_get_text(go, "version");
+	fprintf(out, "  %s, %llu goroutines", version ? version : "Go",
+		(unsigned long long)json_get_u64(go, "goroutine_count", 0));
+	for (size_t i = 0; i < json_length(states) && i < STATES_SHOWN; i++) {
+		const char *key = json_key_at(states, i);
+		fprintf(out, "%s%llu %s", i ? ", " : ": ",
+			(unsigned long long)json_get_u64(states, key, 0), key);
+	}
+	fputs(json_length(states) > STATES_SHOWN ? ", ...\n" : "\n", out);
+	for (size_t i = 0; i < json_length(findings) && i < FINDINGS_SHOWN; i++) {
+		const char *text = json_get_text(json_at(findings, i), "text");
+		fprintf(out, "  %s\n", text ? text : "");
+	}
+}
+
 static void print_warnings(const struct json *result, unsigned long long pid)
 {
 	const struct json *warnings = json_get(result, "warnings");
@@ -316,6 +336,8 @@ static int show(const struct dump_args *args, const struct json *result)
 		dryrun_print(result, out);
 	else if (!args->request.quiet)
 		print_result(result, out);
+	if (json_get(result, "go") && !args->json && !args->request.quiet)
+		print_go(json_get(result, "go"), out);
 	fflush(out);
 	if (!ok)
 		return SNAP_FAILED;

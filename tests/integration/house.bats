@@ -196,7 +196,7 @@ man_fields() {
 # -- The dependency law --------------------------------------------------------------------------
 
 program_files() {
-	find common ptrace dumper cmd -name '*.[ch]' | sort
+	find common ptrace dumper analyzer cmd -name '*.[ch]' | sort
 }
 
 # "FILE FOLDER INCLUDED" for each #include "..." of the program.
@@ -217,8 +217,12 @@ our_includes() {
 		case "$folder $from" in
 		'common common/' | 'ptrace ptrace/' | 'ptrace common/') ;;
 		'dumper dumper/' | 'dumper common/') ;;
+		'analyzer analyzer/' | 'analyzer analyzer/go/' | 'analyzer common/') ;;
+		'analyzer/go analyzer/' | 'analyzer/go analyzer/go/' | 'analyzer/go common/') ;;
 		'cmd/snapctl cmd/snapctl/' | 'cmd/snapctl common/') ;;
-		'cmd ptrace/' | 'cmd dumper/' | 'cmd common/') ;;
+		'cmd/worker cmd/worker/' | 'cmd cmd/worker/') ;;
+		'cmd/worker ptrace/' | 'cmd/worker dumper/' | 'cmd/worker common/') ;;
+		'cmd ptrace/' | 'cmd dumper/' | 'cmd analyzer/' | 'cmd common/') ;;
 		*) bad+="$file includes $name"$'\n' ;;
 		esac
 	done < <(our_includes)
@@ -233,10 +237,13 @@ who_includes() {
 
 @test "dependency law: each library has its place" {
 	same law "common/json.c" found "$(who_includes 'json')"
-	same law "dumper/sink_zstd.c" found "$(who_includes 'zstd')"
+	same law "analyzer/source.c
+dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
+	same law "analyzer/sandbox.c" found "$(who_includes '(seccomp|sys/capability)')"
 	[ -n "$(who_includes libsmartcols)" ]
 	none "$(who_includes libsmartcols | grep -v '^cmd/snapctl/')"
-	none "$(who_includes '(elfutils|dwarf|libdw|libelf|gelf|systemd|seccomp)')"
+	none "$(who_includes '(libdwarf|dwarf)' | grep -v '^analyzer/go/')"
+	none "$(who_includes '(elfutils|libdw|libelf|gelf|systemd)')"
 }
 
 @test "dependency law: architectures have their files" {
@@ -255,7 +262,9 @@ who_includes() {
 	needed snapctl | grep -qx json-c
 	needed procsnap-worker | grep -qx zstd
 	none "$(needed snapctl | grep -E '^(zstd|dw|dwarf|elf|systemd)$')"
-	none "$(needed procsnap-worker | grep -E '^(smartcols|dw|dwarf|elf|systemd)$')"
+	none "$(needed procsnap-worker | grep -E '^(smartcols|dw|dwarf|elf|systemd|seccomp)$')"
+	needed procsnap-analyze | grep -qx seccomp
+	none "$(needed procsnap-analyze | grep -E '^(smartcols|dw|elf|systemd)$')"
 }
 
 # -- Building and installing ---------------------------------------------------------------------
@@ -267,6 +276,7 @@ who_includes() {
 	make BUILD="$BUILD" DESTDIR="$dest" PREFIX=/usr install
 	same installed "$(cd "$dest" && find . -type f)" expected './usr/bin/other
 ./usr/bin/snapctl
+./usr/libexec/procsnap/procsnap-analyze
 ./usr/libexec/procsnap/procsnap-worker
 ./usr/share/bash-completion/completions/snapctl
 ./usr/share/fish/vendor_completions.d/snapctl.fish
