@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,6 +69,8 @@ char *analysis_from_hex(const char *hex)
 static void exec_analyzer(const char *path, int sock, int lines)
 {
 	sigset_t none;
+	// Without whoever asked there is nobody to answer.
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	// Above both numbers first, so that neither overwrites the other.
