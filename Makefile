@@ -31,7 +31,7 @@ endif
 
 # library:Debian package
 NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev \
-	libseccomp:libseccomp-dev libcap:libcap-dev
+	libseccomp:libseccomp-dev libcap:libcap-dev zlib:zlib1g-dev
 no_build_goals := help clean uninstall format lint-text
 ifneq ($(filter-out $(no_build_goals),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(shell command -v $(PKG_CONFIG)),)
@@ -39,6 +39,12 @@ $(error pkg-config is missing: apt install pkg-config)
 endif
 missing := $(foreach n,$(NEEDED),$(if $(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(n))) \
 	&& echo yes),,$(n)))
+# In Debian 12 libdwarf does not tell pkg-config about itself.
+has_dwarf := $(shell printf '\043include <libdwarf/libdwarf.h>\n' | $(CC) $(CPPFLAGS) -E - \
+	>/dev/null 2>&1 && echo yes)
+ifeq ($(has_dwarf),)
+missing += libdwarf:libdwarf-dev
+endif
 ifneq ($(strip $(missing)),)
 $(foreach n,$(missing),$(info procsnap needs the library $(firstword $(subst :, ,$(n))): \
 apt install $(lastword $(subst :, ,$(n)))))
@@ -49,6 +55,7 @@ JSON_LIBS := $(shell $(PKG_CONFIG) --libs json-c)
 ZSTD_LIBS := $(shell $(PKG_CONFIG) --libs libzstd)
 SECCOMP_LIBS := $(shell $(PKG_CONFIG) --libs libseccomp)
 CAP_LIBS := $(shell $(PKG_CONFIG) --libs libcap)
+DWARF_LIBS := -ldwarf $(shell $(PKG_CONFIG) --libs zlib)
 SMARTCOLS_CFLAGS := $(shell $(PKG_CONFIG) --cflags smartcols)
 SMARTCOLS_LIBS := $(shell $(PKG_CONFIG) --libs smartcols)
 endif
@@ -93,6 +100,7 @@ MAN := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
 UNIT_SRC := $(wildcard tests/unit/test-*.c)
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz-*.c)
+FUZZ_H := $(wildcard tests/fuzz/*.h tests/unit/go*.h)
 # Every fuzz target is also a plain program that runs its corpus once.
 REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -140,7 +148,7 @@ $(BUILD)/procsnap-analyze: $(call obj,cmd/procsnap-analyze.c) $(BUILD)/libanalyz
 		$(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) \
-		$(CAP_LIBS)
+		$(CAP_LIBS) $(DWARF_LIBS)
 
 man: $(MAN) ## Build the manual pages
 
@@ -157,18 +165,18 @@ $(BUILD)/man/%: man/%.scd
 TARGET_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -pthread
 
 $(BUILD)/tests/test-%: tests/unit/test-%.c $(wildcard tests/unit/*.h) $(BUILD)/libptrace.a \
-		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
+		$(BUILD)/libdumper.a $(BUILD)/libanalyzer.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
-		$(JSON_LIBS) $(ZSTD_LIBS) -lcmocka
+		$(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS) -lcmocka
 
-$(BUILD)/tests/fuzz-%: tests/fuzz/fuzz-%.c tests/fuzz/replay.c $(BUILD)/libptrace.a \
-		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
+$(BUILD)/tests/fuzz-%: tests/fuzz/fuzz-%.c tests/fuzz/replay.c $(FUZZ_H) $(BUILD)/libptrace.a \
+		$(BUILD)/libdumper.a $(BUILD)/libanalyzer.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
-		$(JSON_LIBS) $(ZSTD_LIBS)
+		$(JSON_LIBS) $(ZSTD_LIBS) $(DWARF_LIBS)
 
 $(BUILD)/targets/%: tests/targets/%.c $(wildcard tests/targets/*.h)
 	$(call say,TARGET,$@)
@@ -206,11 +214,12 @@ check-asan: ## Run all tests with AddressSanitizer and UBSan
 check-valgrind: all tests ## Run the unit tests, the corpora and some dumps under valgrind
 	$(Q)tests/run --valgrind $(BUILD)
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(FUZZ_H)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(filter-out -fcf-protection=full,$(ALL_CFLAGS)) -O1 -Wno-everything \
-		-fsanitize=fuzzer,address,undefined -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS)
+		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(JSON_LIBS) \
+		$(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with its corpus

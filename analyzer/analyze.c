@@ -94,6 +94,7 @@ static void read_filter(const struct json *request, uint64_t ids[static IDS_MAX]
 	*ret = (struct report_filter){
 		.system = json_get_bool(request, "system", false),
 		.each = json_get_bool(request, "each", false),
+		.values = json_get_bool(request, "values", false),
 		.state = json_get_text(request, "state"),
 		.function = json_get_text(request, "function"),
 		.label_key = json_get_text(request, "label_key"),

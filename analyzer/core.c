@@ -71,7 +71,7 @@ static void read_mapped(struct core *core, struct span desc)
 	}
 }
 
-/// The threads of our note tell what their numbers are inside the process.
+/// NT_PRSTATUS has the numbers inside the process; the threads of our note tell those outside.
 static void read_note_threads(struct core *core, struct span list, uint32_t entry_size)
 {
 	if (entry_size < sizeof(struct snapnote_thread))
@@ -80,9 +80,9 @@ static void read_note_threads(struct core *core, struct span list, uint32_t entr
 	for (size_t i = 0; i < n; i++) {
 		struct snapnote_thread e;
 		if (!span_get(&list, i * entry_size, &e, sizeof(e)) ||
-		    e.tid != core->threads[i].tid)
+		    e.ns_tid != core->threads[i].ns_tid)
 			return;
-		core->threads[i].ns_tid = e.ns_tid;
+		core->threads[i].tid = e.tid;
 		core->threads[i].partial = e.flags & SNAPNOTE_THREAD_PARTIAL;
 	}
 }
@@ -298,7 +298,11 @@ bool core_auxv(const struct core *core, uint64_t type, uint64_t *ret)
 int32_t core_pid(const struct core *core)
 {
 	struct span info = core->prpsinfo;
-	if (info.size >= PRPSINFO_PID + 4)
-		return (int32_t)span_u32(&info, PRPSINFO_PID);
-	return core->n_threads ? core->threads[0].tid : 0;
+	if (info.size < PRPSINFO_PID + 4)
+		return core->n_threads ? core->threads[0].tid : 0;
+	int32_t pid = (int32_t)span_u32(&info, PRPSINFO_PID);
+	for (size_t i = 0; i < core->n_threads; i++)
+		if (core->threads[i].ns_tid == pid)
+			return core->threads[i].tid;
+	return pid;
 }

@@ -22,8 +22,8 @@ enum {
 };
 
 struct core_thread {
-	int32_t tid;
-	int32_t ns_tid; ///< in the process's own pid namespace; the same as tid when unknown
+	int32_t tid; ///< as procsnap saw it; in cores of others the same as ns_tid
+	int32_t ns_tid; ///< in the process's own pid namespace, as NT_PRSTATUS has it
 	struct span regs; ///< pr_reg: general purpose registers in the order of the kernel
 	struct span tls; ///< NT_ARM_TLS; empty elsewhere
 	struct span siginfo; ///< NT_SIGINFO
@@ -64,5 +64,5 @@ DEFINE_CLEANUP(struct core *, core_close);
 
 /// The value of an entry of the auxiliary vector; false when it has none.
 bool core_auxv(const struct core *core, uint64_t type, uint64_t *ret);
-/// The process ID, as far as the core tells; 0 otherwise.
+/// The process ID, as procsnap saw it where the core tells; 0 when it has none.
 int32_t core_pid(const struct core *core);

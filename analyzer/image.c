@@ -58,7 +58,7 @@ static struct image *add_image(struct images *images, const struct core_mapped *
 		return NULL;
 	images->list = bigger;
 	struct image *image = &images->list[images->n++];
-	*image = (struct image){ .fd = -EBADF, .name = "" };
+	*image = (struct image){ .fd = -EBADF, .debug_fd = -EBADF, .name = "" };
 	if (mapped) {
 		image->name = mapped->name;
 		image->mapped = mapped;
@@ -104,6 +104,9 @@ void images_deinit(struct images *images)
 		elf_deinit(&images->list[i].elf);
 		source_destroy(images->list[i].source);
 		snap_closep(&images->list[i].fd);
+		elf_deinit(&images->list[i].debug);
+		source_destroy(images->list[i].debug_source);
+		snap_closep(&images->list[i].debug_fd);
 	}
 	free(images->list);
 	*images = (struct images){ 0 };
@@ -162,6 +165,7 @@ int image_open(struct image *image, struct core *core, const struct image_opener
 	if (image->state != IMAGE_UNKNOWN)
 		return 0;
 	image->state = IMAGE_MISSING;
+	image->opener = opener;
 	image->fd = opener->open(opener->userdata, image->name,
 				 image->id.size ? &image->id : NULL, image->is_program);
 	if (image->fd < 0)
@@ -184,4 +188,38 @@ int image_open(struct image *image, struct core *core, const struct image_opener
 		return 0;
 	image->bias = find_bias(image);
 	return add_bytes(image, core);
+}
+
+static bool has_debug(const struct elf_file *elf)
+{
+	return elf_section(elf, ".debug_info") || elf_section(elf, ".zdebug_info");
+}
+
+/// The file that debug packages have for this build ID. What is no such file counts as none.
+static void open_debug(struct image *image)
+{
+	struct elf_build_id id;
+	image->debug_fd = image->opener->open(image->opener->userdata, "", &image->id, false);
+	if (image->debug_fd < 0)
+		return;
+	struct snap_error *err = source_create(image->debug_fd, SOURCE_FILE, &image->debug_source);
+	if (!err)
+		err = elf_init(&image->debug, image->debug_source);
+	if (!err)
+		elf_build_id(&image->debug, &id);
+	if (err || !elf_build_id_equal(&id, &image->id))
+		elf_deinit(&image->debug);
+	snap_error_destroy(err);
+}
+
+const struct elf_file *image_debug(struct image *image)
+{
+	if (image->state != IMAGE_MATCHES && image->state != IMAGE_UNVERIFIED)
+		return NULL;
+	if (has_debug(&image->elf))
+		return &image->elf;
+	if (!image->debug_tried && image->id.size)
+		open_debug(image);
+	image->debug_tried = true;
+	return image->debug.source && has_debug(&image->debug) ? &image->debug : NULL;
 }

@@ -34,6 +34,12 @@ struct image {
 	struct elf_file elf; ///< valid when it was opened
 	struct source *source;
 	int fd;
+	const struct image_opener *opener; ///< borrowed; NULL before it was opened
+	// of a separate file with debugging information
+	struct elf_file debug;
+	struct source *debug_source;
+	int debug_fd;
+	bool debug_tried;
 };
 
 struct images {
@@ -55,7 +61,10 @@ struct image_opener {
 /// Lists the images of @core, which must outlive them.
 struct snap_error *images_init(struct images *images, const struct core *core) _must_check_;
 void images_deinit(struct images *images);
-/// Looks for the file of @image; its bytes then stand behind those of the core. -ENOMEM.
+/// Looks for the file of @image; its bytes then stand behind those of the core. -ENOMEM. @opener must
+/// live as long as the image.
 int image_open(struct image *image, struct core *core, const struct image_opener *opener);
+/// The file with the debugging information of @image, which may be itself; NULL when there is none.
+const struct elf_file *image_debug(struct image *image);
 /// "matches", "unverified", ...; never NULL.
 const char *image_state_name(enum image_state state);

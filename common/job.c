@@ -27,7 +27,8 @@ int job_from_json(struct json *json, struct job *ret)
 	uint64_t level = json_get_u64(json, "level", 0), pid = json_get_u64(json, "pid", 0);
 	// A worker and a starter of different versions must not guess what the other means.
 	if (json_get_u64(json, "version", 0) != JOB_VERSION || flags > UINT32_MAX ||
-	    filter > UINT32_MAX || level > INT32_MAX || pid > INT32_MAX)
+	    filter > UINT32_MAX || level > INT32_MAX || pid > INT32_MAX ||
+	    (json_get(json, "analysis") && !json_is_object(json_get(json, "analysis"))))
 		return -EBADMSG;
 	*ret = (struct job){
 		.flags = (uint32_t)flags,

@@ -143,6 +143,11 @@ void json_set_message(struct json *object, const char *key, const char *value)
 		set_or_null(object, key, NULL);
 }
 
+void json_add_u64(struct json *array, uint64_t value)
+{
+	json_add(array, wrap(json_object_new_uint64(value)));
+}
+
 void json_add_message(struct json *array, const char *value)
 {
 	if (value)
@@ -176,10 +181,15 @@ bool json_get_bool(const struct json *object, const char *key, bool fallback)
 							       fallback;
 }
 
+uint64_t json_u64_value(const struct json *json, uint64_t fallback)
+{
+	const json_object *value = obj(json);
+	return json_object_is_type(value, json_type_int) ? json_object_get_uint64(value) : fallback;
+}
+
 uint64_t json_get_u64(const struct json *object, const char *key, uint64_t fallback)
 {
-	json_object *value = obj(json_get(object, key));
-	return json_object_is_type(value, json_type_int) ? json_object_get_uint64(value) : fallback;
+	return json_u64_value(json_get(object, key), fallback);
 }
 
 const char *json_text_value(const struct json *value)
@@ -192,6 +202,11 @@ const char *json_text_value(const struct json *value)
 const char *json_get_text(const struct json *object, const char *key)
 {
 	return json_text_value(json_get(object, key));
+}
+
+bool json_is_object(const struct json *json)
+{
+	return json_object_is_type(obj(json), json_type_object);
 }
 
 size_t json_length(const struct json *json)

@@ -40,6 +40,7 @@ void json_set(struct json *object, const char *key, struct json *value);
 void json_set_shared(struct json *object, const char *key, const struct json *value);
 /// Both take ownership or copy as above.
 void json_add(struct json *array, struct json *value);
+void json_add_u64(struct json *array, uint64_t value);
 void json_add_message(struct json *array, const char *value);
 
 /// @fallback when the key is missing or of another type.
@@ -52,11 +53,14 @@ const struct json *json_get(const struct json *object, const char *key);
 struct json *json_get_mutable(struct json *object, const char *key);
 /// One more owner of @json, for another container; it must not be changed any more.
 struct json *json_share(const struct json *json);
+bool json_is_object(const struct json *json);
 /// Elements of an array, or members of an object; 0 for anything else.
 size_t json_length(const struct json *json);
 /// The key of a member of an object, in the order they were set; NULL beyond the last one.
 const char *json_key_at(const struct json *object, size_t index);
 const struct json *json_at(const struct json *array, size_t index);
+/// The number itself.
+uint64_t json_u64_value(const struct json *json, uint64_t fallback);
 /// The string itself, or NULL.
 const char *json_text_value(const struct json *value);
 

@@ -47,8 +47,8 @@ enum snapnote_thread_flags {
 };
 
 struct snapnote_thread {
-	int32_t tid; ///< pr_pid of its NT_PRSTATUS
-	int32_t ns_tid; ///< what gettid() returns in the process
+	int32_t tid; ///< as procsnap saw it, and says it in messages
+	int32_t ns_tid; ///< what gettid() returns in the process; pr_pid of its NT_PRSTATUS
 	uint32_t flags;
 	uint8_t state; ///< letter of /proc/TID/stat before the freeze
 	uint8_t reserved[3];

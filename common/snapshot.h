@@ -17,9 +17,9 @@
  * made together with it. It is filled by one producer (ptrace/ for live processes) and immutable
  * afterwards, so any thread may read it without a lock.
  *
- * Everything is in the terms of the process that took the snapshot: pids are the ones it sees
- * (the tids inside the target's own pid namespace are kept beside them), addresses are uint64_t
- * also for 32-bit processes, ranges are half-open [start, end).
+ * Everything is in the terms of the process that took the snapshot: pids are the ones it sees,
+ * addresses are uint64_t also for 32-bit processes, ranges are half-open [start, end). What begins
+ * with ns_ is in the terms of the target's own pid namespace, for the core.
  */
 
 /// Enough for x86 (PRSTATUS, FPREGSET, XSTATE, SHSTK or TLS, PRXFPREG) and arm64's list.
@@ -42,7 +42,7 @@ enum snap_thread_flags {
 
 struct snap_thread {
 	pid_t tid;
-	pid_t ns_tid; ///< in the target's own pid namespace
+	pid_t ns_tid; ///< what gettid() returns in it
 	uint32_t flags; ///< enum snap_thread_flags
 	char state; ///< letter of /proc/TID/stat before the freeze
 	uint64_t sigpend; ///< private pending signals, bit N-1 for signal N
@@ -92,8 +92,8 @@ struct snap_machine {
 };
 
 struct snap_process {
-	pid_t pid, ppid, pgrp, sid;
-	pid_t ns_pid; ///< in the target's own pid namespace
+	pid_t pid;
+	pid_t ns_pid, ns_ppid, ns_pgrp, ns_sid; ///< 0: not visible in the target's namespace
 	uid_t uid;
 	gid_t gid;
 	char state; ///< letter of /proc/PID/stat before the freeze

@@ -199,3 +199,28 @@ const char *snap_format_ns(uint64_t ns, char buf[static 16])
 		(void)snprintf(buf, 16, "%.0f us", (double)ns / 1e3);
 	return buf;
 }
+
+/// How many significant digits it takes for @value to read back as it is.
+static int shortest_digits(double value, bool single)
+{
+	char text[32];
+	int max = single ? 9 : 17;
+	for (int digits = 1; digits < max; digits++) {
+		(void)snprintf(text, sizeof(text), "%.*e", digits - 1, value);
+		if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value)
+			return digits;
+	}
+	return max;
+}
+
+void snap_format_double(double value, bool single, char buf[static 32])
+{
+	enum { EXPONENT_MIN = -4, EXPONENT_MAX = 6 }; // beyond these with an exponent, as printf %g
+	int digits = shortest_digits(value, single);
+	(void)snprintf(buf, 32, "%.*e", digits - 1, value);
+	const char *e = strchr(buf, 'e');
+	long exponent = e ? strtol(e + 1, NULL, 10) : EXPONENT_MAX;
+	if (exponent >= EXPONENT_MIN && exponent < EXPONENT_MAX)
+		(void)snprintf(buf, 32, "%.*f", (int)(digits - 1 > exponent ? digits - 1 - exponent : 0),
+			       value);
+}

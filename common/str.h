@@ -20,6 +20,8 @@ int snap_parse_i64(const char *s, int64_t *ret);
 int snap_parse_u64(const char *s, uint64_t *ret);
 /// A span of time with a unit (ns, us, ms, s, m; without one: seconds), decimals allowed.
 int snap_parse_duration_ns(const char *s, uint64_t *ret);
+/// The shortest digits that read back as @value (as a float if @single): "1.5", "1e+06", "-0.0001".
+void snap_format_double(double value, bool single, char buf[static 32]);
 /// The rest of the line after the first line that starts with @key (its colon included), blanks
 /// skipped; NULL when there is none. Never matches inside a line.
 const char *snap_line_value(const char *text, const char *key);

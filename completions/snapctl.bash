@@ -19,11 +19,24 @@ _snapctl_files() {
 # The values of option $1 that begin with $2; false when it takes none behind a blank.
 _snapctl_value() {
 	case $1 in
-	-o | --output) _snapctl_files "$2" ;;
+	-o | --output | --exe | --pprof) _snapctl_files "$2" ;;
 	--filter) mapfile -t COMPREPLY < <(compgen -W '0x33 0x3f 0x7f 0x1ff' -- "$2") ;;
 	--max-pause) mapfile -t COMPREPLY < <(compgen -W '50ms 200ms 1s 5s' -- "$2") ;;
+	--min-wait) mapfile -t COMPREPLY < <(compgen -W '10s 1m 10m 60m' -- "$2") ;;
+	--state)
+		mapfile -t COMPREPLY < <(compgen -W 'running runnable syscall select sleep semacquire
+			sync.Mutex.Lock sync.WaitGroup.Wait sync.Cond.Wait' -- "$2")
+		;;
+	--top) mapfile -t COMPREPLY < <(compgen -W '5 10 20' -- "$2") ;;
+	--function | --label | --id) ;;
 	*) return 1 ;;
 	esac
+}
+
+# Options $2 that begin with $1.
+_snapctl_options() {
+	mapfile -t COMPREPLY < <(compgen -W "$2" -- "$1")
+	[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
 }
 
 _snapctl_dump() {
@@ -35,10 +48,36 @@ _snapctl_dump() {
 	elif _snapctl_value "${prev%=}" "$cur"; then
 		return
 	elif [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
-		[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+		_snapctl_options "$cur" "$options"
 	else
 		_snapctl_pids "$cur"
+	fi
+}
+
+_snapctl_goroutines() {
+	local cur=$1 prev=$2 options='-a --all --json --folded --folded= --pprof= --state= --function=
+		--label= --min-wait= --id= --top= --system --exe= --attached --max-pause= -h --help'
+	if [[ $prev == --folded= ]]; then
+		mapfile -t COMPREPLY < <(compgen -W states -- "$cur")
+	elif _snapctl_value "${prev%=}" "$cur"; then
+		return
+	elif [[ $cur == -* ]]; then
+		_snapctl_options "$cur" "$options"
+	elif [[ $cur == [0-9]* ]]; then
+		_snapctl_pids "$cur"
+	else
+		_snapctl_files "$cur"
+	fi
+}
+
+_snapctl_info() {
+	local cur=$1 prev=$2
+	if _snapctl_value "${prev%=}" "$cur"; then
+		return
+	elif [[ $cur == -* ]]; then
+		_snapctl_options "$cur" '--json --exe= -h --help'
+	else
+		_snapctl_files "$cur"
 	fi
 }
 
@@ -63,12 +102,13 @@ _snapctl() {
 		prev=${COMP_WORDS[COMP_CWORD - 2]}=
 	fi
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'dump gcore -h --help --version' -- "$cur")
-	elif [[ $verb == dump ]]; then
-		_snapctl_dump "$cur" "$prev"
-	elif [[ $verb == gcore ]]; then
-		_snapctl_gcore "$cur" "$prev"
+		mapfile -t COMPREPLY < <(compgen -W 'dump goroutines info gcore -h --help --version' \
+			-- "$cur")
+		return
 	fi
+	case $verb in
+	dump | goroutines | info | gcore) "_snapctl_$verb" "$cur" "$prev" ;;
+	esac
 }
 
 complete -F _snapctl snapctl

@@ -82,14 +82,16 @@ static bool is64(const struct snapshot *snap)
 		(field).usec = (__typeof__((field).usec))((us) % 1000000);           \
 	} while (0)
 
+// All ids as the process itself sees them, as fs/binfmt_elf.c has them: libthread_db, by which gdb
+// finds the threads of C programs, reads them in the memory of the process.
 #define FILL_PRSTATUS(head, snap, thread)                                            \
 	do {                                                                         \
 		(head)->sigpend = (__typeof__((head)->sigpend))(thread)->sigpend;    \
 		(head)->sighold = (__typeof__((head)->sighold))(thread)->sighold;    \
-		(head)->pid = (thread)->tid;                                         \
-		(head)->ppid = (snap)->process.ppid;                                 \
-		(head)->pgrp = (snap)->process.pgrp;                                 \
-		(head)->sid = (snap)->process.sid;                                   \
+		(head)->pid = (thread)->ns_tid;                                      \
+		(head)->ppid = (snap)->process.ns_ppid;                              \
+		(head)->pgrp = (snap)->process.ns_pgrp;                              \
+		(head)->sid = (snap)->process.ns_sid;                                \
 		SET_TIME((head)->utime, (thread)->utime_usec);                       \
 		SET_TIME((head)->stime, (thread)->stime_usec);                       \
 		SET_TIME((head)->cutime, (snap)->process.cutime_usec);               \
@@ -143,10 +145,10 @@ static uint32_t narrow_id(uint32_t id, size_t size)
 								sizeof((info)->uid));   \
 		(info)->gid = (__typeof__((info)->gid))narrow_id((proc)->gid,                   \
 								sizeof((info)->gid));   \
-		(info)->pid = (proc)->pid;                                                    \
-		(info)->ppid = (proc)->ppid;                                                  \
-		(info)->pgrp = (proc)->pgrp;                                                  \
-		(info)->sid = (proc)->sid;                                                    \
+		(info)->pid = (proc)->ns_pid;                                                 \
+		(info)->ppid = (proc)->ns_ppid;                                               \
+		(info)->pgrp = (proc)->ns_pgrp;                                               \
+		(info)->sid = (proc)->ns_sid;                                                 \
 		memcpy((info)->fname, (proc)->comm, sizeof((info)->fname) - 1);               \
 		memcpy((info)->psargs, (proc)->psargs, sizeof((info)->psargs));               \
 		(info)->psargs[sizeof((info)->psargs) - 1] = '\0';                            \

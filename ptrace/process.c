@@ -35,6 +35,47 @@ static void read_psargs(int piddir, struct snap_process *proc)
 	proc->psargs[n] = '\0';
 }
 
+/**
+ * The parent @ppid as a process @levels pid namespaces deep sees it: 0 when it lives outside.
+ *
+ * A parent is in the namespace of its child or in one around it, so as deep is the same. It is not
+ * stopped, but a number that is still the parent's afterwards was so all the time. One that we may
+ * not look at (hidepid) is 0 too, rather than a number that means another process inside.
+ */
+static pid_t read_ns_ppid(int procfd, pid_t ppid, unsigned int levels)
+{
+	enum { TRIES = 4 }; // parents that end while we look
+	for (int i = 0; i < TRIES && ppid; i++) {
+		char path[32];
+		struct procfs_status parent;
+		struct procfs_stat stat;
+		(void)snprintf(path, sizeof(path), "/proc/%d/status", ppid);
+		int r = procfs_read_status(AT_FDCWD, path, &parent);
+		if (procfs_read_stat(procfd, "stat", &stat) < 0)
+			return 0;
+		if (stat.ppid == ppid)
+			return r == 0 && parent.ns_levels == levels ? parent.ns_pid : 0;
+		ppid = stat.ppid;
+	}
+	return 0;
+}
+
+static void read_ids(int procfd, const struct procfs_stat *stat, const struct procfs_status *status,
+		     struct snap_process *proc)
+{
+	if (status->ns_levels > 1) {
+		proc->ns_pid = status->ns_pid;
+		proc->ns_ppid = read_ns_ppid(procfd, stat->ppid, status->ns_levels);
+		proc->ns_pgrp = status->ns_pgrp;
+		proc->ns_sid = status->ns_sid;
+		return;
+	}
+	proc->ns_pid = proc->pid;
+	proc->ns_ppid = stat->ppid;
+	proc->ns_pgrp = stat->pgrp;
+	proc->ns_sid = stat->sid;
+}
+
 static struct snap_error *read_identity(pid_t pid, int procfd, int piddir, struct snapshot *snap)
 {
 	struct snap_process *proc = &snap->process;
@@ -46,10 +87,7 @@ static struct snap_error *read_identity(pid_t pid, int procfd, int piddir, struc
 	if (r < 0)
 		return denial_from_errno(pid, procfd, -r, "read the state of");
 	proc->pid = pid;
-	proc->ns_pid = status.ns_pid ? status.ns_pid : pid;
-	proc->ppid = stat.ppid;
-	proc->pgrp = stat.pgrp;
-	proc->sid = stat.sid;
+	read_ids(procfd, &stat, &status, proc);
 	proc->uid = status.uid;
 	proc->gid = status.gid;
 	proc->nice = stat.nice;

@@ -111,6 +111,20 @@ static bool status_number(const char *text, const char *key, int index, int64_t 
 	return true;
 }
 
+/// How many process ids the line with @key has; @ret is the last one, untouched when there is none.
+static unsigned int status_ids(const char *text, const char *key, pid_t *ret)
+{
+	enum { LEVELS = 33 }; // MAX_PID_NS_LEVEL is 32
+	const char *p = snap_line_value(text, key);
+	unsigned int n = 0;
+	int64_t v;
+	while (p && n < LEVELS && next_i64(&p, &v) && v >= 0 && v <= INT32_MAX) {
+		*ret = (pid_t)v;
+		n++;
+	}
+	return n;
+}
+
 static uint64_t status_mask(const char *text, const char *key)
 {
 	const char *p = snap_line_value(text, key);
@@ -134,9 +148,9 @@ int procfs_parse_status(const char *text, struct procfs_status *ret)
 	st.gid = (gid_t)gid;
 	st.tracer_pid = (pid_t)tracer;
 	st.threads = (uint64_t)threads;
-	// One for each level; MAX_PID_NS_LEVEL is 32.
-	for (int i = 0; i < 33 && status_number(text, "NSpid:", i, &v); i++)
-		st.ns_pid = (pid_t)v;
+	st.ns_levels = status_ids(text, "NSpid:", &st.ns_pid);
+	(void)status_ids(text, "NSpgid:", &st.ns_pgrp);
+	(void)status_ids(text, "NSsid:", &st.ns_sid);
 	if (status_number(text, "VmRSS:", 0, &v) && v >= 0 && v < INT64_MAX / 1024)
 		st.rss_bytes = (uint64_t)v * 1024;
 	st.sig_pending = status_mask(text, "SigPnd:");

@@ -35,7 +35,10 @@ struct procfs_status {
 	gid_t gid; ///< real
 	uid_t fsuid;
 	pid_t tracer_pid; ///< 0: nobody traces it
-	pid_t ns_pid; ///< innermost entry of NSpid
+	/// Entries of NSpid: one for each pid namespace that the thread is in, from that of /proc
+	/// inwards. 0: a kernel without them.
+	unsigned int ns_levels;
+	pid_t ns_pid, ns_pgrp, ns_sid; ///< innermost entries; 0: not visible in there
 	uint64_t threads;
 	uint64_t sig_pending, sig_shared_pending, sig_blocked, sig_ignored;
 	uint64_t rss_bytes; ///< 0 for a process without memory

@@ -16,6 +16,14 @@ struct go_regs {
 	uint64_t pc, sp, lr, fp; ///< lr is 0 where there is no such register
 };
 
+/// A signal as siginfo_t has it.
+struct go_signal {
+	uint32_t number; ///< 0: none
+	int32_t code;
+	uint64_t addr; ///< of the fault
+	uint64_t pc; ///< that was interrupted
+};
+
 struct go_arch {
 	uint16_t elf_machine;
 	uint8_t quantum; ///< bytes that pcs advance by
@@ -29,6 +37,8 @@ struct go_arch {
 	uint64_t (*thread_g)(const struct core_thread *thread, struct memory *mem);
 	/// Registers that a signal interrupted, when @sp is what the handler's trampoline returns to.
 	bool (*signal_regs)(struct memory *mem, uint64_t sp, struct go_regs *ret);
+	/// Where its siginfo_t is then.
+	uint64_t (*signal_info)(uint64_t sp);
 	/**
 	 * Lists global addresses that the @len bytes of code at @pc name, into @ret, at most @max.
 	 *
@@ -38,5 +48,8 @@ struct go_arch {
 };
 
 extern const struct go_arch go_arch_x86_64, go_arch_aarch64;
+/// Reads what interrupted a thread, from where its handler's trampoline returns to.
+bool go_signal_read(const struct go_arch *arch, struct memory *mem, uint64_t sp,
+		    struct go_signal *ret);
 /// The machine of a core; NULL for others.
 const struct go_arch *go_arch_of(uint16_t elf_machine);

@@ -52,6 +52,17 @@ static const struct go_thread *find_thread(struct go_goroutines *gs)
 	return NULL;
 }
 
+/// Makes @thread the one that did it, and the goroutine that it ran.
+static void set_thread(struct go_goroutines *gs, struct go_crash *crash, uint64_t thread)
+{
+	uint64_t curg = go_u64(gs->rt, thread, GO_M_CURG);
+	uint64_t caught = go_u64(gs->rt, thread, GO_M_CAUGHTSIG);
+	crash->thread = thread;
+	crash->goroutine = curg ? curg : caught;
+	if (crash->goroutine && !go_u64(gs->rt, crash->goroutine, GO_G_GOID))
+		crash->goroutine = 0; // the scheduler's own
+}
+
 /// Reads the chain of panics, and turns it around: the runtime's begins with the last one.
 static void read_panics(struct go_runtime *rt, uint64_t g, struct go_crash *crash)
 {
@@ -67,6 +78,7 @@ static void read_panics(struct go_runtime *rt, uint64_t g, struct go_crash *cras
 		_cleanup_strbuf_ struct strbuf text = { 0 };
 		*panic = (struct go_panic){
 			.recovered = go_u8(rt, chain[i], GO_PANIC_RECOVERED) != 0,
+			.repanicked = go_u8(rt, chain[i], GO_PANIC_REPANICKED) != 0,
 			.goexit = go_u8(rt, chain[i], GO_PANIC_GOEXIT) != 0,
 			.type = go_interface_type(rt, arg),
 		};
@@ -75,25 +87,89 @@ static void read_panics(struct go_runtime *rt, uint64_t g, struct go_crash *cras
 	}
 }
 
-/// What the runtime has printed before it knew that it was dying.
-static char *read_fatal(struct go_runtime *rt)
+/// Where the lines before @line begin that tell more about it.
+static char *lines_before(char *text, char *line)
+{
+	static const char *const starts[] = { "runtime: ", "unexpected fault address " };
+	for (char *begin = line; begin > text; line = begin) {
+		begin = line - 1;
+		while (begin > text && begin[-1] != '\n')
+			begin--;
+		bool more = false;
+		for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
+			more |= !strncmp(begin, starts[i], strlen(starts[i]));
+		if (!more)
+			break;
+	}
+	return line;
+}
+
+/// What the runtime has printed before it knew that it was dying: it keeps the last of it.
+static void read_fatal(struct go_runtime *rt, struct go_crash *crash)
 {
 	static const char key[] = "fatal error: ";
-	char text[BACKLOG_BYTES + 1];
+	// Twice, since it is a ring, and where it begins does not matter for what is looked for.
+	char text[2 * BACKLOG_BYTES + 1];
 	if (!rt->globals.print_backlog ||
 	    !memory_read(rt->mem, rt->globals.print_backlog, text, BACKLOG_BYTES))
-		return NULL;
-	text[BACKLOG_BYTES] = '\0';
+		return;
+	memcpy(text + BACKLOG_BYTES, text, BACKLOG_BYTES);
+	for (char *p = text; p < text + 2 * BACKLOG_BYTES; p++)
+		if (!*p) // not yet used
+			*p = '\n';
+	text[2 * BACKLOG_BYTES] = '\0';
 	char *last = NULL;
-	for (char *p = text; (p = memmem(p, (size_t)(text + BACKLOG_BYTES - p), key,
-					 sizeof(key) - 1));
-	     p++)
+	for (char *p = text; (p = strstr(p, key)) && p < text + BACKLOG_BYTES; p++)
 		last = p;
 	if (!last)
-		return NULL;
-	last += sizeof(key) - 1;
-	last[strcspn(last, "\n")] = '\0';
-	return strdup(last);
+		return;
+	char *before = lines_before(text, last), *message = last + sizeof(key) - 1;
+	if (before < last)
+		crash->before = strndup(before, (size_t)(last - before));
+	message[strcspn(message, "\n")] = '\0';
+	crash->fatal = strdup(message);
+}
+
+/**
+ * How likely a signal is to be the one that began it all; 0: not at all.
+ *
+ * The runtime sends SIGQUIT to all its threads, so that each prints its stack, and SIGABRT to itself
+ * in the end.
+ */
+static int signal_rank(const struct go_signal *signal, const struct go_crash *crash)
+{
+	if (!signal->number || (signal->number == SIGABRT && (crash->n_panics || crash->fatal)))
+		return 0;
+	if (signal->number == SIGQUIT)
+		return signal->code == SI_TKILL ? 1 : 2;
+	return 3;
+}
+
+/// The signal that began it all: the first one that a handler of some thread was called for.
+static bool find_first_signal(struct go_goroutines *gs, struct go_crash *crash)
+{
+	struct go_signal signal = { 0 };
+	struct go_stack stack = { 0 };
+	uint64_t thread = 0;
+	for (size_t i = 0; i < gs->n_threads; i++) {
+		const struct go_thread *t = &gs->threads[i];
+		if (!t->has_regs || go_walk_thread(gs->rt, t->addr, &t->regs, &stack) < 0)
+			continue;
+		int rank = signal_rank(&stack.signal, crash), best = signal_rank(&signal, crash);
+		if (rank > best || (rank && rank == best && t->addr == crash->thread)) {
+			signal = stack.signal;
+			thread = t->addr;
+		}
+	}
+	go_stack_deinit(&stack);
+	if (!thread)
+		return false;
+	set_thread(gs, crash, thread);
+	crash->signal = signal.number;
+	crash->signal_code = (uint64_t)(int64_t)signal.code;
+	crash->signal_addr = signal.code > 0 && signal.code < SI_KERNEL ? signal.addr : 0;
+	crash->signal_pc = signal.pc;
+	return true;
 }
 
 static void read_signal(struct go_goroutines *gs, struct go_crash *crash)
@@ -101,13 +177,18 @@ static void read_signal(struct go_goroutines *gs, struct go_crash *crash)
 	struct go_runtime *rt = gs->rt;
 	uint64_t g = crash->goroutine;
 	crash->signal = g ? go_u32(rt, g, GO_G_SIG) : 0;
+	if (!crash->signal && crash->thread) { // or in C code, on the scheduler's stack
+		g = go_u64(rt, crash->thread, GO_M_G0);
+		crash->signal = go_u32(rt, g, GO_G_SIG);
+	}
 	if (crash->signal) {
 		crash->signal_code = go_u64(rt, g, GO_G_SIGCODE0);
 		crash->signal_addr = go_u64(rt, g, GO_G_SIGCODE1);
 		crash->signal_pc = go_u64(rt, g, GO_G_SIGPC);
 		return;
 	}
-	if (crash->n_panics || crash->fatal || !rt->core->n_threads)
+	if (find_first_signal(gs, crash) || crash->n_panics || crash->fatal ||
+	    !rt->core->n_threads)
 		return;
 	// The kernel's word about the thread that it ended.
 	struct core_thread *t = &rt->core->threads[0];
@@ -127,14 +208,11 @@ bool go_crash_read(struct go_goroutines *gs, struct go_crash *ret)
 	const struct go_thread *t = find_thread(gs);
 	if (!t && (!gs->rt->core->n_threads || !gs->rt->core->threads[0].cursig))
 		return false;
-	if (t) {
-		uint64_t caught = go_u64(gs->rt, t->addr, GO_M_CAUGHTSIG);
-		crash.thread = t->addr;
-		crash.goroutine = t->curg ? t->curg : caught;
-	}
+	if (t)
+		set_thread(gs, &crash, t->addr);
 	if (crash.goroutine)
 		read_panics(gs->rt, crash.goroutine, &crash);
-	crash.fatal = read_fatal(gs->rt);
+	read_fatal(gs->rt, &crash);
 	read_signal(gs, &crash);
 	*ret = crash;
 	return true;
@@ -147,5 +225,6 @@ void go_crash_deinit(struct go_crash *crash)
 		free(crash->panics[i].value);
 	}
 	free(crash->fatal);
+	free(crash->before);
 	*crash = (struct go_crash){ 0 };
 }

@@ -16,7 +16,7 @@ enum { GO_PANICS_MAX = 64 };
 
 struct go_panic {
 	char *type, *value; ///< owned by the crash; type is NULL when unknown
-	bool recovered, goexit;
+	bool recovered, repanicked, goexit; ///< repanicked: with the same value, by the next one
 };
 
 struct go_crash {
@@ -25,6 +25,7 @@ struct go_crash {
 	struct go_panic panics[GO_PANICS_MAX]; ///< the first one first
 	size_t n_panics;
 	char *fatal; ///< text after "fatal error: ", NULL when there is none
+	char *before; ///< what the runtime said right before that, lines, or NULL
 	// The signal that became a panic or ended the program; 0 for none.
 	uint32_t signal;
 	uint64_t signal_code, signal_addr, signal_pc;

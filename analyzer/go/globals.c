@@ -206,6 +206,15 @@ static bool is_semtable(struct go_runtime *rt, uint64_t addr)
 	return used; // an empty one cannot be told from other zeros, and is of no use
 }
 
+/// Has the runtime kept the words of a fatal error there?
+static bool is_backlog(struct go_runtime *rt, uint64_t addr)
+{
+	enum { BACKLOG_BYTES = 512 };
+	char text[BACKLOG_BYTES];
+	return memory_read(rt->mem, addr, text, sizeof(text)) &&
+	       memmem(text, sizeof(text), "fatal error: ", 13);
+}
+
 void go_globals_find(struct go_runtime *rt)
 {
 	struct go_globals *g = &rt->globals;
@@ -223,6 +232,11 @@ void go_globals_find(struct go_runtime *rt)
 		ops.n = 0;
 		add_operands(rt, "runtime.procresize", &ops);
 		g->allp = first_that(rt, &ops, is_allp);
+	}
+	if (!g->print_backlog) {
+		ops.n = 0;
+		add_operands(rt, "runtime.recordForPanic", &ops);
+		g->print_backlog = first_that(rt, &ops, is_backlog);
 	}
 	if (!g->semtable || !is_semtable(rt, g->semtable)) {
 		ops.n = 0;

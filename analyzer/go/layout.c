@@ -112,6 +112,7 @@ static const struct change changes[GO_FIELD_MAX][CHANGES_MAX] = {
 	[GO_PANIC_LINK] = { { 11, 24 }, { 26, 16 } },
 	[GO_PANIC_RECOVERED] = { { 11, 32 }, { 14, 48 }, { 22, 96 }, { 26, 88 } },
 	[GO_PANIC_ABORTED] = { { 11, 33 }, { 14, 49 }, { 22, NA } },
+	[GO_PANIC_REPANICKED] = { { 11, NA }, { 25, 97 }, { 26, 89 } },
 	[GO_PANIC_GOEXIT] = { { 11, NA }, { 14, 50 }, { 22, 97 }, { 25, 98 }, { 26, 90 } },
 	[GO_MODULE_PC_HEADER] = { { 11, NA }, { 16, 0 } },
 	[GO_MODULE_FUNCNAMETAB] = { { 11, NA }, { 16, 8 } },

@@ -107,6 +107,7 @@ enum go_field {
 	GO_PANIC_LINK, ///< link
 	GO_PANIC_RECOVERED, ///< recovered
 	GO_PANIC_ABORTED, ///< aborted
+	GO_PANIC_REPANICKED, ///< repanicked
 	GO_PANIC_GOEXIT, ///< goexit
 	// runtime.moduledata
 	GO_MODULE_PC_HEADER, ///< pcHeader

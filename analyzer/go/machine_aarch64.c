@@ -48,6 +48,11 @@ static bool signal_regs(struct memory *mem, uint64_t sp, struct go_regs *ret)
 	return true;
 }
 
+static uint64_t signal_info(uint64_t sp)
+{
+	return sp; // the first thing in a struct rt_sigframe
+}
+
 /// The page that an ADRP makes from its own pc.
 static uint64_t adrp_page(uint32_t insn, uint64_t pc)
 {
@@ -108,5 +113,6 @@ const struct go_arch go_arch_aarch64 = {
 	.thread_regs = thread_regs,
 	.thread_g = thread_g,
 	.signal_regs = signal_regs,
+	.signal_info = signal_info,
 	.operands = operands,
 };

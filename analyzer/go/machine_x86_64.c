@@ -15,6 +15,7 @@ enum {
 	GREG_RSP = 15 * 8,
 	GREG_RIP = 16 * 8,
 	GREGS_BYTES = 17 * 8,
+	UCONTEXT_BYTES = 304, ///< the siginfo of a struct rt_sigframe follows
 	// runtime.tlsg of programs that are linked by Go itself: one word below FS.
 	TLS_G = -8,
 };
@@ -53,6 +54,11 @@ static bool signal_regs(struct memory *mem, uint64_t sp, struct go_regs *ret)
 		.fp = span_u64(&gregs, GREG_RBP),
 	};
 	return true;
+}
+
+static uint64_t signal_info(uint64_t sp)
+{
+	return sp + UCONTEXT_BYTES;
 }
 
 /**
@@ -107,5 +113,6 @@ const struct go_arch go_arch_x86_64 = {
 	.thread_regs = thread_regs,
 	.thread_g = thread_g,
 	.signal_regs = signal_regs,
+	.signal_info = signal_info,
 	.operands = operands,
 };

@@ -8,6 +8,7 @@
 
 #include "common/str.h"
 #include "crash.h"
+#include "dwparams.h"
 #include "findings.h"
 #include "groups.h"
 #include "values.h"
@@ -27,6 +28,7 @@ struct report {
 	struct go_goroutines *gs;
 	const struct report_filter *filter;
 	const struct report_sink *sink;
+	struct go_params *params; ///< NULL: values are not wanted, or the program tells none
 	int error;
 };
 
@@ -53,6 +55,26 @@ static struct json *line_json(const struct go_line *line)
 	return json;
 }
 
+/// Names and values of the arguments of a frame, if the program has them.
+static void add_arguments(struct report *r, struct json *json, const struct go_frame *f)
+{
+	size_t n;
+	const struct go_param *list = go_params_of(r->params, f->func, &n);
+	if (!list)
+		return;
+	struct json *array = json_new_array();
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_strbuf_ struct strbuf value = { 0 };
+		struct json *one = json_new_object();
+		json_set_text(one, "name", list[i].name);
+		json_set_text(one, "type", list[i].type);
+		if (go_param_text(r->params, &list[i], f, &value) == 0)
+			json_set_message(one, "value", value.data);
+		json_add(array, one);
+	}
+	json_set(json, "arguments", array);
+}
+
 /// The lines of one physical frame; with @details its addresses and arguments.
 static void add_frame(struct report *r, struct json *list, const struct go_frame *f, bool details)
 {
@@ -73,6 +95,8 @@ static void add_frame(struct report *r, struct json *list, const struct go_frame
 			report_address(json, "fp", f->fp);
 			if (go_args_text(r->gs->rt, f, &args) == 0)
 				json_set_text(json, "args", args.len ? args.data : "");
+			if (r->params)
+				add_arguments(r, json, f);
 		}
 		json_add(list, json);
 	}
@@ -213,6 +237,8 @@ static void report_runtime(struct report *r)
 	json_set_text(json, "image", rt->image->name);
 	json_set_text(json, "version", rt->version[0] ? rt->version : NULL);
 	json_set_u64(json, "layout_minor", (uint64_t)rt->layout.minor);
+	if (rt->layout_read)
+		json_set_bool(json, "layout_from_debug_info", true);
 	if (rt->newer)
 		json_set_bool(json, "newer_than_known", true);
 	if (rt->modinfo)
@@ -231,12 +257,6 @@ static void report_runtime(struct report *r)
 	if (gs->dropped)
 		json_set_u64(json, "beyond_limit", gs->dropped);
 	put(r, "runtime", json);
-}
-
-static const char *goroutine_of(struct go_runtime *rt, uint64_t g, char buf[static 24])
-{
-	(void)snprintf(buf, 24, "%" PRIu64, go_u64(rt, g, GO_G_GOID));
-	return buf;
 }
 
 static void report_thread(struct report *r, const struct go_thread *t, struct go_stack *stack)
@@ -272,26 +292,42 @@ static void report_threads(struct report *r)
 	go_stack_deinit(&stack);
 }
 
+/// Each line as an element.
+static struct json *lines_json(const char *text)
+{
+	struct json *list = json_new_array();
+	for (size_t n; *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		_cleanup_free_ char *line = strndup(text, n);
+		_cleanup_free_ char *escaped = line ? snap_escape(line, n) : NULL;
+		json_add_message(list, escaped ? escaped : "");
+	}
+	return list;
+}
+
 static void report_crash(struct report *r)
 {
 	struct go_crash crash;
-	char id[24];
 	if (!go_crash_read(r->gs, &crash))
 		return;
 	struct json *json = json_new_object(), *panics = json_new_array();
 	if (crash.goroutine)
-		json_set_message(json, "goroutine", goroutine_of(r->gs->rt, crash.goroutine, id));
+		json_set_u64(json, "goroutine", go_u64(r->gs->rt, crash.goroutine, GO_G_GOID));
 	for (size_t i = 0; i < crash.n_panics; i++) {
 		struct json *panic = json_new_object();
 		json_set_text(panic, "value", crash.panics[i].value);
 		json_set_text(panic, "type", crash.panics[i].type);
 		json_set_bool(panic, "recovered", crash.panics[i].recovered);
+		if (crash.panics[i].repanicked)
+			json_set_bool(panic, "repanicked", true);
 		if (crash.panics[i].goexit)
 			json_set_bool(panic, "goexit", true);
 		json_add(panics, panic);
 	}
 	json_set(json, "panics", panics);
 	json_set_text(json, "fatal_error", crash.fatal);
+	if (crash.before)
+		json_set(json, "before", lines_json(crash.before));
 	if (crash.signal) {
 		const char *text = go_signal_text(crash.signal);
 		json_set_u64(json, "signal", crash.signal);
@@ -319,16 +355,15 @@ static void report_group(struct report *r, const struct go_group *group)
 	}
 	json_set_u64(json, "unknown_waits", group->count - group->known_waits);
 	for (size_t i = 0; i < group->n_ids; i++) {
-		char id[24];
-		(void)snprintf(id, sizeof(id), "%" PRIu64, group->ids[i]);
-		json_add_message(ids, id);
+		json_add_u64(ids, group->ids[i]);
 	}
 	json_set(json, "goroutines", ids);
 	if (group->system)
 		json_set_bool(json, "system", true);
 	if (group->labels.n)
 		json_set(json, "labels", labels_json(&group->labels));
-	set_creator(r, json, c->created_at, 0);
+	bool main = group->n_ids && group->ids[0] == 1; // which the runtime made itself
+	set_creator(r, json, main ? 0 : c->created_at, 0);
 	json_set(json, "frames", class_frames(r, c));
 	json_set_text(json, "stack_end", go_stop_name(c->stop));
 	put(r, "group", json);
@@ -466,8 +501,11 @@ struct snap_error *go_report(struct go_goroutines *gs, const struct report_filte
 	if (!r.error)
 		r.error = go_findings_report(gs, sink);
 	report_groups(&r);
+	if (filter->each && filter->values && go_runtime_dwarf(gs->rt))
+		r.params = go_params_create(gs->rt, gs->rt->dwarf);
 	if (filter->each)
 		report_each(&r);
+	go_params_destroy(r.params);
 	return r.error ? snap_error_errno(SNAP_FAILED, -r.error, "cannot report what was found") :
 			 NULL;
 }

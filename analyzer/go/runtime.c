@@ -122,6 +122,7 @@ static bool scan_region(void *userdata, const struct mem_region *region)
 {
 	struct word_search *s = userdata;
 	uint64_t start = MAX(region->start, s->start), end = MIN(region->end, s->end);
+	end = MIN(end, start + TEXT_MAX_BYTES);
 	return (region->flags & s->flags) == s->flags && scan_words(s, start, end);
 }
 
@@ -149,8 +150,11 @@ static bool try_layout(struct go_runtime *rt, int minor, uint64_t addr)
 {
 	struct go_module m;
 	struct go_layout layout;
-	if (!go_layout_init(&layout, minor, rt->patch) ||
-	    !go_module_read(rt->mem, &layout, addr, &m))
+	if (!go_layout_init(&layout, minor, rt->patch))
+		return false;
+	if (rt->layout_read && !(go_runtime_dwarf(rt) && go_dwarf_layout(rt->dwarf, &layout)))
+		rt->layout_read = false; // the table has to do
+	if (!go_module_read(rt->mem, &layout, addr, &m))
 		return false;
 	rt->layout = layout;
 	rt->minor = minor;
@@ -209,10 +213,59 @@ static bool find_module(struct go_runtime *rt)
 	return !any && memory_each(rt->mem, MEM_CORE, image->start, image->end, scan_region, &s);
 }
 
-struct snap_error *go_runtime_find(struct core *core, const struct image *image,
+/// Data files are mapped as well, and may be larger than all memory: only programs are searched.
+static bool may_be_program(struct core *core, const struct image *image)
+{
+	char magic[SELFMAG];
+	if (image->elf.source || image->is_program)
+		return true;
+	return memory_read(&core->memory, image->start, magic, sizeof(magic)) &&
+	       !memcmp(magic, ELFMAG, SELFMAG);
+}
+
+struct go_dwarf *go_runtime_dwarf(struct go_runtime *rt)
+{
+	const struct elf_file *elf = rt->dwarf ? NULL : image_debug(rt->image);
+	if (elf)
+		rt->dwarf = go_dwarf_open(elf);
+	return rt->dwarf;
+}
+
+/// Has everything been found that every Go program has?
+static bool find_all(struct go_runtime *rt)
+{
+	if (!find_module(rt))
+		return false;
+	go_globals_find(rt);
+	return rt->globals.allgs && rt->globals.allm && rt->globals.allp;
+}
+
+/**
+ * Debugging information is preferred to our table where that may be wrong: of a version that it does
+ * not have, and when what it leads to is not what it should be (runtimes built with experiments).
+ * Otherwise it is not even looked for, since large programs have a lot of it.
+ */
+static bool find_runtime(struct go_runtime *rt)
+{
+	rt->layout_read = rt->newer || !rt->minor;
+	if (find_all(rt))
+		return true;
+	bool table = !rt->layout_read && rt->version[0] && go_runtime_dwarf(rt);
+	if (!table)
+		return rt->symtab.n_modules;
+	go_symtab_deinit(&rt->symtab);
+	rt->globals = (struct go_globals){ 0 };
+	rt->layout_read = true;
+	(void)find_all(rt); // what there is, is good
+	return rt->symtab.n_modules;
+}
+
+struct snap_error *go_runtime_find(struct core *core, struct image *image,
 				   struct go_runtime **ret)
 {
 	*ret = NULL;
+	if (!may_be_program(core, image))
+		return NULL;
 	_cleanup_(go_runtime_destroyp) struct go_runtime *rt = calloc(1, sizeof(*rt));
 	if (!rt)
 		return snap_error_oom();
@@ -225,9 +278,8 @@ struct snap_error *go_runtime_find(struct core *core, const struct image *image,
 	if (go_version_read(rt) && !go_version_parse(rt->version, &rt->minor, &rt->patch))
 		rt->minor = 0;
 	rt->newer = rt->minor > GO_MINOR_MAX;
-	if (!find_module(rt))
+	if (!find_runtime(rt))
 		return NULL;
-	go_globals_find(rt);
 	*ret = TAKE_PTR(rt);
 	return NULL;
 }
@@ -237,6 +289,7 @@ void go_runtime_destroy(struct go_runtime *rt)
 	if (!rt)
 		return;
 	go_symtab_deinit(&rt->symtab);
+	go_dwarf_close(rt->dwarf);
 	free(rt->modinfo);
 	free(rt);
 }

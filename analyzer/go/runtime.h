@@ -3,6 +3,7 @@
 
 #include "analyzer/image.h"
 #include "arch.h"
+#include "dwarf.h"
 #include "symtab.h"
 
 /**
@@ -35,20 +36,24 @@ struct go_runtime {
 	struct core *core; ///< borrowed, like all that follows
 	struct memory *mem;
 	const struct go_arch *arch;
-	const struct image *image;
+	struct image *image;
 	char version[GO_VERSION_MAX]; ///< as the program has it, "" when it does not say
 	char *modinfo; ///< lines of module and build information, NULL when there are none
 	int minor, patch;
 	bool newer; ///< than the newest known: tried with that one's layout
 	struct go_layout layout;
+	bool layout_read; ///< from the debugging information, not from our tables
+	struct go_dwarf *dwarf; ///< NULL: none, or nobody asked
 	struct go_symtab symtab;
 	struct go_globals globals;
 };
 
 /// Looks for a Go runtime in @image, which has been opened. NULL @ret: there is none.
-struct snap_error *go_runtime_find(struct core *core, const struct image *image,
+struct snap_error *go_runtime_find(struct core *core, struct image *image,
 				   struct go_runtime **ret) _must_check_;
 void go_runtime_destroy(struct go_runtime *rt);
+/// The debugging information of the program, borrowed; NULL when there is none.
+struct go_dwarf *go_runtime_dwarf(struct go_runtime *rt);
 DEFINE_CLEANUP(struct go_runtime *, go_runtime_destroy);
 
 /// Reads a field of a structure at @addr; 0 when it has none or it cannot be read.

@@ -2,6 +2,7 @@
 #include "unwind.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 enum {
@@ -276,6 +277,7 @@ int go_walk_thread(struct go_runtime *rt, uint64_t m, const struct go_regs *regs
 	struct go_regs now = *regs;
 	stack->n = 0;
 	stack->stop = GO_STOP_FOREIGN;
+	stack->signal = (struct go_signal){ 0 };
 	for (int i = 0; i < SIGNALS_MAX; i++) {
 		w.g = stack_of(&w, now.sp);
 		w.pc = now.pc;
@@ -293,8 +295,13 @@ int go_walk_thread(struct go_runtime *rt, uint64_t m, const struct go_regs *regs
 		if (r < 0)
 			return r;
 		if (w.signal_sp) {
+			struct go_signal signal;
 			if (!rt->arch->signal_regs(rt->mem, w.signal_sp, &now))
 				return 0;
+			// The runtime's own means to preempt and to profile are no news.
+			if (go_signal_read(rt->arch, rt->mem, w.signal_sp, &signal) &&
+			    signal.number != SIGURG && signal.number != SIGPROF)
+				stack->signal = signal;
 			continue;
 		}
 		// C code was called on the scheduler's stack: the goroutine waits for it.

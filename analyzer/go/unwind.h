@@ -49,6 +49,7 @@ struct go_stack {
 	struct go_frame *frames; ///< innermost first
 	size_t n, max;
 	enum go_stop stop;
+	struct go_signal signal; ///< the first one in time that interrupted it, of those on the stack
 };
 
 void go_stack_deinit(struct go_stack *stack);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/str.h"
+
 enum {
 	VALUE_MAX = 64 << 10, // of one string: panic messages carry whole documents sometimes
 	LABEL_MAX = 4 << 10,
@@ -24,6 +26,7 @@ enum {
 	ARGS_TOO_LARGE = 0xfb,
 	ARGS_BYTES_MAX = 128, // the compiler stops at 10 values and 5 levels
 	INNERMOST_PC_MINOR = 21,
+	SHORT_FLOATS_MINOR = 26,
 };
 
 struct args {
@@ -141,26 +144,6 @@ enum {
 	NAME_BIG_ENDIAN_MINOR = 16, ///< until then names have two bytes of length
 };
 
-enum kind {
-	KIND_BOOL = 1,
-	KIND_INT,
-	KIND_INT8,
-	KIND_INT16,
-	KIND_INT32,
-	KIND_INT64,
-	KIND_UINT,
-	KIND_UINT8,
-	KIND_UINT16,
-	KIND_UINT32,
-	KIND_UINT64,
-	KIND_UINTPTR,
-	KIND_FLOAT32,
-	KIND_FLOAT64,
-	KIND_COMPLEX64,
-	KIND_COMPLEX128,
-	KIND_STRING = 24,
-};
-
 /// The module whose types @addr is one of.
 static const struct go_module *module_of_type(const struct go_runtime *rt, uint64_t addr)
 {
@@ -192,7 +175,7 @@ static bool name_length(struct go_runtime *rt, uint64_t *at, uint64_t *ret)
 	return false;
 }
 
-static char *type_name(struct go_runtime *rt, uint64_t type)
+char *go_type_name(struct go_runtime *rt, uint64_t type)
 {
 	const struct go_module *m = module_of_type(rt, type);
 	uint32_t offset;
@@ -218,17 +201,21 @@ static char *type_name(struct go_runtime *rt, uint64_t type)
 char *go_interface_type(struct go_runtime *rt, uint64_t addr)
 {
 	uint64_t type;
-	return memory_u64(rt->mem, addr, &type) ? type_name(rt, type) : NULL;
+	return memory_u64(rt->mem, addr, &type) ? go_type_name(rt, type) : NULL;
 }
 
-/// As the runtime prints floats: +1.500000e+000
-static int add_float(double v, struct strbuf *buf)
+/// As the runtime prints floats: +1.500000e+000, since 1.26 1.5.
+static int add_float(struct go_runtime *rt, double v, bool single, struct strbuf *buf)
 {
 	char text[40];
 	if (v != v)
 		return strbuf_addf(buf, "NaN");
 	if (v > __DBL_MAX__ || v < -__DBL_MAX__)
 		return strbuf_addf(buf, v > 0 ? "+Inf" : "-Inf");
+	if (rt->layout.minor >= SHORT_FLOATS_MINOR) {
+		snap_format_double(v, single, text);
+		return strbuf_addf(buf, "%s", text);
+	}
 	(void)snprintf(text, sizeof(text), "%+.6e", v);
 	char *e = strchr(text, 'e');
 	if (!e)
@@ -273,37 +260,41 @@ static int add_complex(struct go_runtime *rt, uint64_t data, bool wide, struct s
 		return strbuf_addf(buf, "(not in the core)");
 	int r = strbuf_addf(buf, "(");
 	if (r == 0)
-		r = add_float(wide ? v[0] : (double)f[0], buf);
+		r = add_float(rt, wide ? v[0] : (double)f[0], !wide, buf);
+	if (r == 0 && rt->layout.minor >= SHORT_FLOATS_MINOR && (wide ? v[1] : (double)f[1]) >= 0)
+		r = strbuf_addf(buf, "+");
 	if (r == 0)
-		r = add_float(wide ? v[1] : (double)f[1], buf);
+		r = add_float(rt, wide ? v[1] : (double)f[1], !wide, buf);
 	return r == 0 ? strbuf_addf(buf, "i)") : r;
 }
 
 static int add_scalar(struct go_runtime *rt, uint8_t kind, uint64_t data, struct strbuf *buf)
 {
-	static const uint8_t sizes[] = { [KIND_INT] = 8,    [KIND_INT8] = 1,   [KIND_INT16] = 2,
-					 [KIND_INT32] = 4,  [KIND_INT64] = 8,  [KIND_UINT] = 8,
-					 [KIND_UINT8] = 1,  [KIND_UINT16] = 2, [KIND_UINT32] = 4,
-					 [KIND_UINT64] = 8, [KIND_UINTPTR] = 8 };
+	static const uint8_t sizes[] = {
+		[GO_KIND_INT] = 8,    [GO_KIND_INT8] = 1,    [GO_KIND_INT16] = 2,
+		[GO_KIND_INT32] = 4,  [GO_KIND_INT64] = 8,   [GO_KIND_UINT] = 8,
+		[GO_KIND_UINT8] = 1,  [GO_KIND_UINT16] = 2,  [GO_KIND_UINT32] = 4,
+		[GO_KIND_UINT64] = 8, [GO_KIND_UINTPTR] = 8,
+	};
 	double d = 0;
 	float f = 0;
 	uint8_t b = 0;
 	switch (kind) {
-	case KIND_BOOL:
+	case GO_KIND_BOOL:
 		(void)memory_u8(rt->mem, data, &b); // false then
 		return strbuf_addf(buf, b ? "true" : "false");
-	case KIND_FLOAT32:
+	case GO_KIND_FLOAT32:
 		(void)memory_read(rt->mem, data, &f, sizeof(f));
-		return add_float((double)f, buf);
-	case KIND_FLOAT64:
+		return add_float(rt, (double)f, true, buf);
+	case GO_KIND_FLOAT64:
 		(void)memory_read(rt->mem, data, &d, sizeof(d));
-		return add_float(d, buf);
-	case KIND_COMPLEX64:
-	case KIND_COMPLEX128:
-		return add_complex(rt, data, kind == KIND_COMPLEX128, buf);
+		return add_float(rt, d, false, buf);
+	case GO_KIND_COMPLEX64:
+	case GO_KIND_COMPLEX128:
+		return add_complex(rt, data, kind == GO_KIND_COMPLEX128, buf);
 	default:
-		return kind <= KIND_INT64 ? add_signed(rt, data, sizes[kind], buf) :
-					    add_unsigned(rt, data, sizes[kind], buf);
+		return kind <= GO_KIND_INT64 ? add_signed(rt, data, sizes[kind], buf) :
+					       add_unsigned(rt, data, sizes[kind], buf);
 	}
 }
 
@@ -315,21 +306,21 @@ int go_interface_text(struct go_runtime *rt, uint64_t addr, struct strbuf *buf)
 		return strbuf_addf(buf, "(not in the core)");
 	if (!type)
 		return strbuf_addf(buf, "nil");
-	_cleanup_free_ char *name = type_name(rt, type);
+	_cleanup_free_ char *name = go_type_name(rt, type);
 	(void)memory_u8(rt->mem, type + TYPE_KIND, &kind); // no kind then
 	(void)memory_u8(rt->mem, type + TYPE_TFLAG, &tflag);
 	kind &= KIND_MASK;
-	bool scalar = kind >= KIND_BOOL && kind <= KIND_COMPLEX128;
-	if (!scalar && kind != KIND_STRING)
+	bool scalar = kind >= GO_KIND_BOOL && kind <= GO_KIND_COMPLEX128;
+	if (!scalar && kind != GO_KIND_STRING)
 		return strbuf_addf(buf, "(%s) 0x%" PRIx64, name ? name : "?", data);
 	// Types of the language are printed as they are, others with their name.
 	bool custom = tflag & TFLAG_NAMED && name && strchr(name, '.');
-	int r = custom ? strbuf_addf(buf, kind == KIND_STRING ? "%s(\"" : "%s(", name) : 0;
+	int r = custom ? strbuf_addf(buf, kind == GO_KIND_STRING ? "%s(\"" : "%s(", name) : 0;
 	if (r == 0)
-		r = kind == KIND_STRING ? add_string(rt, data, buf) :
+		r = kind == GO_KIND_STRING ? add_string(rt, data, buf) :
 					  add_scalar(rt, kind, data, buf);
 	if (r == 0 && custom)
-		r = strbuf_addf(buf, kind == KIND_STRING ? "\")" : ")");
+		r = strbuf_addf(buf, kind == GO_KIND_STRING ? "\")" : ")");
 	return r;
 }
 

@@ -4,27 +4,44 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/str.h"
+
 static bool starts(const char *text, const char *with)
 {
 	return !strncmp(text, with, strlen(with));
 }
 
-const char *gotext_of(const struct json *json, const char *key)
+const char *gotext_safe(const char *text)
 {
-	const char *value = json_get_text(json, key);
-	return value ? value : "?";
+	return text && snap_is_printable(text) ? text : "?";
 }
 
-/// Has the runtime exported it, as an exported name begins with a capital letter?
+const char *gotext_of(const struct json *json, const char *key)
+{
+	return gotext_safe(json_get_text(json, key));
+}
+
+static bool is_capital(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+/// Has the runtime exported it? Then its name, and that of its type, begin with a capital letter.
 static bool is_exported(const char *function)
 {
-	return function[8] >= 'A' && function[8] <= 'Z';
+	const char *name = function + strlen("runtime."), *last = strrchr(name, '.');
+	if (!last)
+		return is_capital(name[0]);
+	return is_capital(last[1]) && is_capital(name[strspn(name, "(*")]);
 }
 
 bool goframe_is_shown(const char *function, bool first)
 {
 	// src/runtime/traceback.go, showfuncinfo()
 	if (!strcmp(function, "runtime.gopanic") && !first)
+		return true;
+	// Nothing else would tell that these run a finalizer.
+	if (!strcmp(function, "runtime.runFinalizers") || !strcmp(function, "runtime.runCleanups"))
 		return true;
 	return strchr(function, '.') && (!starts(function, "runtime.") || is_exported(function));
 }

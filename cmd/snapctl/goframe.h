@@ -13,7 +13,9 @@
  * objects as docs/GO.md has them, the innermost first.
  */
 
-/// The text of @key; "?" when it has none.
+/// @text if it is fit for a terminal, as all text of the analyzer must be; "?" else.
+const char *gotext_safe(const char *text);
+/// The text of @key, the same way.
 const char *gotext_of(const struct json *json, const char *key);
 
 /// The rule of the runtime's own tracebacks: its own functions only if they are exported.
@@ -31,8 +33,8 @@ bool goframe_is_end(const struct json *frame);
  */
 size_t goframe_first(const struct json *frames, bool waiting);
 
-/// Prints the name of a function as tracebacks have it, without type arguments, unless @out is NULL.
-/// Returns how many bytes it has.
+/// Prints the name of a function as tracebacks have it, without type arguments, unless @out is
+/// NULL. Returns how many bytes it has.
 int goframe_print_name(const char *function, FILE *out);
 /// "FILE:LINE" of a frame or creator.
 void goframe_print_place(const struct json *frame, FILE *out);

@@ -41,7 +41,8 @@ static struct snap_error *read_core(struct reading *r, struct json *request)
 	_cleanup_(analysis_destroyp) struct analysis *analysis = NULL;
 	_cleanup_close_ int fd = open(what, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
-		return snap_error_errno(SNAP_FAILED, errno, "cannot open '%s'", what);
+		return snap_error_errno(errno == EACCES ? SNAP_NOT_PERMITTED : SNAP_FAILED, errno,
+					"cannot open '%s'", what);
 	json_set_bool(request, "attached", r->source->attached);
 	const int fds[ANALYSIS_FD_MAX] = { fd, -EBADF };
 	struct snap_error *err = analysis_create(&analysis);
@@ -96,6 +97,7 @@ static struct snap_error *read_process(struct reading *r, pid_t pid, struct json
 	_cleanup_close_ int lines = open_lines();
 	struct progress progress;
 	char label[32];
+	worker_block_signals();
 	if (r->source->attached)
 		return snap_error_new(SNAP_USAGE, "--attached is for cores, not for processes");
 	if (lines < 0)
@@ -123,7 +125,8 @@ struct snap_error *gosource_run(const struct gosource *source, struct json *requ
 			     .userdata = userdata };
 	uint64_t pid;
 	*ret_pause_ns = 0;
-	if (snap_parse_u64(source->what, &pid) == 0 && pid > 0 && pid <= INT32_MAX)
+	if (!source->is_core && snap_parse_u64(source->what, &pid) == 0 && pid > 0 &&
+	    pid <= INT32_MAX)
 		return read_process(&r, (pid_t)pid, request, ret_pause_ns);
 	return read_core(&r, request);
 }

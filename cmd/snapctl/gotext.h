@@ -1,22 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "common/json.h"
 
 /**
- * DOC: Goroutines as text
+ * DOC: The summary of goroutines
  *
- * Two forms of the analyzer's model: a summary with one paragraph for each group, and every goroutine
- * in the form of the Go runtime's own tracebacks, for people and tools that know those.
+ * For someone who was called in the night: what program this is, what it died of, what looks wrong,
+ * and then where its goroutines are, the largest groups first.
  */
+struct gotext {
+	FILE *out;
+	bool system; ///< nothing is left out
+	bool filtered; ///< not all goroutines were asked for
+	struct json *core; ///< what the analyzer said of it
+	// of the runtime that is shown now
+	uint64_t user, shown, crashed; ///< crashed: the number of a goroutine, or 0
+	bool in_runtime, in_findings, no_clock, known_waits, unknown_waits;
+};
 
-/// A paragraph with the runtime's version and counts.
-void gotext_runtime(const struct json *runtime, FILE *out);
-/// "panic: ..." and "[signal ...]" as the runtime prints them.
-void gotext_crash(const struct json *crash, FILE *out);
-void gotext_finding(const struct json *finding, FILE *out);
-void gotext_group(const struct json *group, FILE *out);
-/// In the form of a traceback; @system shows the runtime's own frames, and addresses.
-void gotext_goroutine(const struct json *goroutine, bool system, FILE *out);
+/// Takes a line of the analysis, which stays the caller's.
+void gotext_line(struct gotext *t, const char *kind, const struct json *value);
+/// After the last line.
+void gotext_end(struct gotext *t);
+
+/// "55 chan receive, 4 select, ..."; at most @max of them, with the others as a sum.
+void gotext_counts(const struct json *counts, size_t max, FILE *out);
+/// "go1.22.5, example.com/server v1.4.2, revision 3f2a9c1d0e42, modified"
+void gotext_build(const struct json *runtime, FILE *out);

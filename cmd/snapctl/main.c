@@ -19,6 +19,7 @@ static const struct verb {
 	{ "dump", "[OPTION...] PID...", verb_dump, "Write a core of a live process" },
 	{ "goroutines", "[OPTION...] CORE|PID", verb_goroutines,
 	  "Tell what a Go program's goroutines do" },
+	{ "info", "[OPTION...] CORE", verb_info, "Tell what a core is" },
 	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },
 };
 

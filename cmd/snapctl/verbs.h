@@ -11,6 +11,7 @@
 int verb_dump(int argc, char *argv[]);
 int verb_gcore(int argc, char *argv[]);
 int verb_goroutines(int argc, char *argv[]);
+int verb_info(int argc, char *argv[]);
 
 /// Prints "PREFIX: message" on stderr; what is not fit for a terminal is escaped.
 void print_message(const char *prefix, const char *message);

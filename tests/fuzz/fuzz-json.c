@@ -4,7 +4,7 @@
 #include "fuzz.h"
 
 /// A job that was understood means the same when it is sent once more.
-static void check_job(const struct json *json)
+static void check_job(struct json *json)
 {
 	struct job job, again;
 	memset(&job, 0xa5, sizeof(job));

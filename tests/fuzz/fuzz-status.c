@@ -32,7 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	REQUIRE(st.threads <= INT64_MAX);
 	REQUIRE(st.rss_bytes <= INT64_MAX && st.rss_bytes % 1024 == 0);
 	REQUIRE(!st.rss_bytes || has_line(text, "VmRSS:"));
-	REQUIRE(!st.ns_pid || has_line(text, "NSpid:"));
+	REQUIRE(!st.ns_levels || has_line(text, "NSpid:"));
+	REQUIRE(st.ns_levels <= 33 && (st.ns_levels || !st.ns_pid));
+	REQUIRE(!st.ns_pgrp || has_line(text, "NSpgid:"));
+	REQUIRE(!st.ns_sid || has_line(text, "NSsid:"));
+	REQUIRE(st.ns_pid >= 0 && st.ns_pgrp >= 0 && st.ns_sid >= 0);
 	REQUIRE(!st.sig_pending || has_line(text, "SigPnd:"));
 	REQUIRE(!st.sig_shared_pending || has_line(text, "ShdPnd:"));
 	REQUIRE(!st.sig_blocked || has_line(text, "SigBlk:"));

@@ -125,6 +125,32 @@ target_start() {
 	fail "$name does not get ready"
 }
 
+# target_start_inside NAME [ARGUMENT...]: the same in a pid namespace of its own, as process 2 there,
+# which leads a session. PID is the number out here; the keys of the target have those inside.
+target_start_inside() {
+	need_mount
+	need_command unshare setsid
+	need_target "$1"
+	cat >"$DIR/inside" <<-'END'
+		#!/bin/sh
+		exec unshare --fork --kill-child --pid --mount-proc sh -c 'setsid "$@"; exit $?' sh "$@"
+	END
+	chmod 755 "$DIR/inside"
+	target_start "$DIR/inside" "$BUILD/targets/$1" "${@:2}"
+	[ "$PID" = 2 ] || fail "it is process $PID inside"
+	PID=$(only_child_of "$(only_child_of "${T_MAIN[CURRENT]}")")
+	T_PID[CURRENT]=$PID
+}
+
+only_child_of() {
+	tr -d ' ' <"/proc/$1/task/$1/children"
+}
+
+# The number inside its pid namespace of each thread of process $1.
+tids_inside() {
+	sed -nE 's/^NSpid:.*\t([0-9]+)$/\1/p' "/proc/$1/task/"*/status | sort -n
+}
+
 # Starts a program on two fifos, as target number CURRENT.
 launch() {
 	local in out
@@ -249,6 +275,38 @@ workers() {
 
 no_workers() {
 	[ -z "$(workers)" ]
+}
+
+# ---- the kernel's own cores -----------------------------------------------------------------
+
+# They are plain files in the working folder for as long as this test runs: whoever dies, what holds
+# the other end of the pipe then puts the old setting back. Fails where that cannot be set.
+plain_cores() {
+	local pattern=/proc/sys/kernel/core_pattern old guard
+	old=$(cat $pattern)
+	case $old in
+	'' | *[!a-z.%ptseh-]*) ;;
+	*) return 0 ;;
+	esac
+	[ -w $pattern ] || return 1
+	exec {guard}> >(
+		trap '' INT TERM HUP
+		cat >/dev/null
+		printf '%s\n' "$old" >$pattern
+	)
+	at_end "printf '%s\n' $(printf %q "$old") >$pattern; exec $guard>&-"
+	echo core >$pattern
+}
+
+# Ends the current target by a signal, after plain_cores; its core becomes $DIR/kernel.PID, in PEER.
+# $OUT must be empty, and the folder the target works in.
+kernel_peer() {
+	remove_files_of "$PID"
+	prlimit --pid "$PID" --core=unlimited
+	kill -ABRT "$PID"
+	wait "${T_MAIN[CURRENT]}" || true
+	PEER=$DIR/kernel.$PID
+	mv "$OUT"/core* "$PEER"
 }
 
 # ---- dumping ---------------------------------------------------------------------------------

@@ -45,10 +45,13 @@ help_options() {
 		sed -E 's/^ *//; s/(\[|=| ).*//'
 }
 
-# Lines like "*-o*, *--output*=_FILE_" of the section of the verb.
+# Lines like "*-o*, *--output*=_FILE_" of the page of the verb, or of its section.
 man_options() {
-	awk -v head="## snapctl $1" '/^#/ { here = $0 == head } here && /^\*-/' man/snapctl.1.scd |
-		grep -oE '\*-[^*]+\*' | tr -d '*'
+	if [ -e "man/snapctl-$1.1.scd" ]; then
+		awk '/^# / { here = $0 == "# OPTIONS" } here && /^\*-/' "man/snapctl-$1.1.scd"
+	else
+		awk -v head="## snapctl $1" '/^#/ { here = $0 == head } here && /^\*-/' man/snapctl.1.scd
+	fi | grep -oE '\*-[^*]+\*' | tr -d '*'
 }
 
 bash_options() {
@@ -66,7 +69,7 @@ zsh_options() {
 		source completions/_snapctl
 		print -- -- begin --
 		_snapctl_$1' zsh "$1" | sed '1,/^-- begin --$/d' |
-		sed -nE 's/^(\([^)]*\))?(-[^[]*)\[.*/\2/p' | sed -E 's/[-+=]+$//'
+		sed -nE 's/^(\([^)]*\))?\*?(-[^[]*)\[.*/\2/p' | sed -E 's/[-+=]+$//'
 }
 
 fish_options() {
@@ -74,27 +77,27 @@ fish_options() {
 }
 
 @test "options: --help and the manual list the same" {
-	for verb in dump gcore; do
+	for verb in dump goroutines info gcore; do
 		same "$verb --help" "$(help_options $verb)" "snapctl(1)" "$(man_options $verb)"
 	done
 }
 
 @test "options: the completion for bash has the same" {
-	for verb in dump gcore; do
+	for verb in dump goroutines info gcore; do
 		same "$verb --help" "$(help_options $verb)" snapctl.bash "$(bash_options $verb)"
 	done
 }
 
 @test "options: the completion for zsh has the same" {
 	need_command zsh
-	for verb in dump gcore; do
+	for verb in dump goroutines info gcore; do
 		same "$verb --help" "$(help_options $verb)" _snapctl "$(zsh_options $verb)"
 	done
 }
 
 @test "options: the completion for fish has the same" {
 	need_command fish
-	for verb in dump gcore; do
+	for verb in dump goroutines info gcore; do
 		same "$verb --help" "$(help_options $verb)" snapctl.fish "$(fish_options $verb)"
 	done
 }
@@ -110,6 +113,16 @@ fish_options() {
 	same --help "$verbs" _snapctl "$(sed -nE "s/^\t\t['\"]([a-z]+):.*/\1/p" completions/_snapctl)"
 	same --help "$verbs" snapctl.fish \
 		"$(sed -nE 's/.*__fish_use_subcommand -a ([a-z]+) .*/\1/p' completions/snapctl.fish)"
+}
+
+@test "exit statuses: snapctl-goroutines(1) has none that snapctl(1) has not" {
+	local number
+	awk '/^#/ { here = /^# EXIT STATUS/ } here && /^\|  / { print $2 }' \
+		man/snapctl-goroutines.1.scd >"$DIR/numbers"
+	[ "$(wc -l <"$DIR/numbers")" -gt 5 ]
+	while read -r number; do
+		grep -qx "|  $number" man/snapctl.1.scd || { echo "status $number" && return 1; }
+	done <"$DIR/numbers"
 }
 
 @test "exit statuses: --help, the manual and the program have the same" {
@@ -148,7 +161,7 @@ man_fields() {
 }
 
 @test "--help: on standard output, within 80 columns, the same as -h" {
-	for verb in '' dump gcore; do
+	for verb in '' dump goroutines info gcore; do
 		# shellcheck disable=SC2086 # none or one word
 		"$SNAPCTL" $verb --help >"$DIR/help" 2>"$DIR/err"
 		[ -s "$DIR/help" ]
@@ -162,7 +175,11 @@ man_fields() {
 @test "wrong usage: told on standard error, status 2" {
 	for args in '' '--bogus' 'bogus' 'dump' 'dump --bogus' 'dump -Z' 'dump -o' 'dump 0' 'dump x' \
 		'dump --filter=0x200 1' 'dump -z0 1' 'dump -z20 1' 'dump --max-pause=1h 1' \
-		'dump -a --filter=1 1'; do
+		'dump -a --filter=1 1' 'goroutines' 'goroutines a b' 'goroutines --bogus' 'goroutines --id=0 a' \
+		'goroutines --id=x a' 'goroutines --top=0 a' 'goroutines --min-wait=1h a' \
+		'goroutines --folded=x a' 'goroutines --json --folded a' 'goroutines --all --pprof=p a' \
+		'goroutines --max-pause=0 1' 'goroutines --attached --all a' 'goroutines --attached --id=1 a' \
+		'goroutines --pprof' 'info' 'info a b' 'info --bogus' 'info --exe'; do
 		local r=0
 		# shellcheck disable=SC2086 # several words
 		"$SNAPCTL" $args >"$DIR/out" 2>"$DIR/err" </dev/null || r=$?
@@ -189,6 +206,7 @@ man_fields() {
 	version=$(sed -n 's/^VERSION := //p' Makefile)
 	[ "$("$SNAPCTL" --version)" = "snapctl $version" ]
 	[ "$("$BUILD/procsnap-worker" --version)" = "procsnap-worker $version" ]
+	[ "$("$BUILD/procsnap-analyze" --version)" = "procsnap-analyze $version" ]
 	[[ $("$SNAPCTL" gcore -v) == *" $version" ]]
 	grep -q "^## $version" NEWS
 }
@@ -243,7 +261,7 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 	[ -n "$(who_includes libsmartcols)" ]
 	none "$(who_includes libsmartcols | grep -v '^cmd/snapctl/')"
 	none "$(who_includes '(libdwarf|dwarf)' | grep -v '^analyzer/go/')"
-	none "$(who_includes '(elfutils|libdw|libelf|gelf|systemd)')"
+	none "$(who_includes '(elfutils|libdw[./]|libelf|gelf|systemd)')"
 }
 
 @test "dependency law: architectures have their files" {
@@ -281,6 +299,7 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 ./usr/share/bash-completion/completions/snapctl
 ./usr/share/fish/vendor_completions.d/snapctl.fish
 ./usr/share/man/man1/other.1
+./usr/share/man/man1/snapctl-goroutines.1
 ./usr/share/man/man1/snapctl.1
 ./usr/share/man/man5/procsnap-core.5
 ./usr/share/zsh/site-functions/_snapctl'
@@ -311,11 +330,13 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 @test "make: a missing library is one line that says what to install" {
 	run env PKG_CONFIG_PATH= PKG_CONFIG_LIBDIR=/nonexistent make BUILD="$DIR/build" all
 	[ "$status" != 0 ]
-	same expected 'procsnap needs the library json-c: apt install libjson-c-dev
-procsnap needs the library libzstd: apt install libzstd-dev
-procsnap needs the library smartcols: apt install libsmartcols-dev' \
-		make "$(grep '^procsnap needs' <<<"$output")"
-	[ "$(wc -l <<<"$output")" = 4 ]
+	local want
+	# "library:package" words, over several lines.
+	want=$(sed -n '/^NEEDED :=/,/[^\\]$/p' Makefile | grep -oE '[a-z-]+:[a-z0-9-]+' |
+		sed -E 's/(.*):(.*)/procsnap needs the library \1: apt install \2/')
+	[ "$(wc -l <<<"$want")" -ge 5 ]
+	same expected "$want" make "$(grep '^procsnap needs' <<<"$output")"
+	[ "$(wc -l <<<"$output")" = $(($(wc -l <<<"$want") + 1)) ]
 	[ ! -e "$DIR/build" ]
 
 	printf '#!/bin/sh\n[ "$2" != libzstd ] && exec pkg-config "$@"\n' >"$DIR/pkg-config"

@@ -13,10 +13,16 @@ start() {
 	STARTED+=($PID)
 }
 
-# Of a process in a pid namespace gdb lists each thread a second time, by its number inside, and
-# knows nothing of that one; in gcore's core too.
+# gcore's core of a process in a pid namespace has the numbers outside. Those inside, which gdb finds
+# in the memory, it lists as more threads and knows nothing of them.
 seen_threads() {
 	grep -v '<unavailable> in ??'
+}
+
+# Frames from our core, which has the numbers inside, with those outside.
+by_outer_lwp() {
+	awk 'NR == FNR { if ($1 == "thread") outside[$3] = $2; next }
+		{ sub(/^[0-9]+/, outside[$1]); print }' <("$CORECHECK" note "$CORE") - | sort
 }
 
 # One dump while it works, one of it standing still together with gcore.
@@ -27,7 +33,7 @@ dump_program() { # PROGRAM-FILE
 	well_formed
 	wait_free "$PID"
 	gdb_on "$1" "$CORE" 'info threads' >"$DIR/threads"
-	[ "$(seen_threads <"$DIR/threads" | grep -cE '^[* ] +[0-9]+ .*LWP')" = "$(field .threads)" ]
+	[ "$(grep -cE '^[* ] +[0-9]+ .*LWP' "$DIR/threads")" = "$(field .threads)" ]
 
 	hold_still
 	dump --json
@@ -45,7 +51,7 @@ dump_program() { # PROGRAM-FILE
 		frames "$1" "$PEER" | seen_threads >"$DIR/peer"
 	fi
 	go_on
-	frames "$1" "$CORE" | seen_threads >"$DIR/ours"
+	frames "$1" "$CORE" | by_outer_lwp >"$DIR/ours"
 	[ "$(cut -d' ' -f1 "$DIR/ours" | sort -u | wc -l)" = "$threads" ]
 	[ -z "$PEER" ] || diff "$DIR/peer" "$DIR/ours"
 	wait_free "$PID"

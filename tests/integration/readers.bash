@@ -32,6 +32,11 @@ frames() { # PROGRAM CORE
 		's/^([0-9]+) #([0-9]+) +(0x[0-9a-f]+ in )?/\1 #\2 /; s/ (at|from) [^ ]*$//; / #/p' | sort
 }
 
+# The threads that gdb lists, without the numbers it gives them: "Thread 0x... (LWP NUMBER)  FRAME".
+listed() { # PROGRAM CORE
+	gdb_on "$1" "$2" 'info threads' | sed -nE 's/^[* ] +[0-9]+ +(.*LWP)/\1/p' | sort
+}
+
 registers() { # PROGRAM CORE
 	gdb_on "$1" "$2" 'thread apply all info all-registers' | by_lwp | sort
 }

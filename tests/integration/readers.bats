@@ -121,6 +121,91 @@ quiet_target_agrees() { # NAME ARGUMENT...
 	grep -q '= 4$' "$DIR/said"
 }
 
+# ---- pid namespaces ----------------------------------------------------------------------------
+
+# The kernel writes the numbers that a process has inside, and in its memory are the same: by them
+# gdb finds what it knows of a thread. With others it takes them for twice as many threads.
+@test "gdb: in a pid namespace each thread once, as in the kernel's own core" {
+	need_command gdb
+	target_start_inside threads 20
+	target_ok # the last command is in its memory
+	dump --json
+	expect 0
+	well_formed
+	[ "$(field .pid)" = "$PID" ]
+	tids_inside "$PID" >"$DIR/tids"
+	[ "$(wc -l <"$DIR/tids")" = 21 ]
+	mv "$CORE" "$DIR/ours.core"
+	listed "$(program threads)" "$DIR/ours.core" >"$DIR/ours"
+	[ "$(grep -c unavailable "$DIR/ours")" = 0 ]
+	grep -oE 'LWP [0-9]+' "$DIR/ours" | cut -d' ' -f2 | sort -n >"$DIR/said"
+	same "$DIR/tids" "$DIR/said"
+	"$CORECHECK" note "$DIR/ours.core" | awk '/^thread / { print $2 }' | sort -n >"$DIR/said"
+	ls "/proc/$PID/task" | sort -n >"$DIR/tids"
+	same "$DIR/tids" "$DIR/said"
+	target_ok
+	frames "$(program threads)" "$DIR/ours.core" >"$DIR/ours.frames"
+	"$CORECHECK" ids "$DIR/ours.core" | sort >"$DIR/ours.ids"
+	grep -qx 'process 2 1 2 2' "$DIR/ours.ids"
+
+	plain_cores || skip "the kernel's own core: core_pattern cannot be set"
+	kernel_peer
+	listed "$(program threads)" "$PEER" >"$DIR/peer"
+	same "$DIR/peer" "$DIR/ours"
+	frames "$(program threads)" "$PEER" >"$DIR/peer.frames"
+	same "$DIR/peer.frames" "$DIR/ours.frames"
+	"$CORECHECK" ids "$PEER" | sort >"$DIR/peer.ids"
+	same "$DIR/peer.ids" "$DIR/ours.ids"
+}
+
+@test "gdb: in a pid namespace, 32 bits" {
+	need_command gdb
+	target_start_inside threads-32 5
+	dump
+	expect 0
+	well_formed
+	[ "$("$CORECHECK" ids "$CORE" | sort -n -k 2 | head -n 1)" = 'process 2 1 2 2' ]
+	tids_inside "$PID" >"$DIR/tids"
+	listed "$(program threads-32)" "$CORE" >"$DIR/ours"
+	[ "$(grep -c unavailable "$DIR/ours")" = 0 ]
+	grep -oE 'LWP [0-9]+' "$DIR/ours" | cut -d' ' -f2 | sort -n >"$DIR/said"
+	same "$DIR/tids" "$DIR/said"
+	target_ok
+}
+
+@test "gdb: in a pid namespace, thread-local storage" {
+	need_command gdb
+	target_start_inside simple --no-spin
+	dump
+	expect 0
+	local tid n=0
+	for tid in futex_tid read_tid sleep_tid; do
+		gdb_on "$(program simple)" "$CORE" "thread find LWP $(key $tid)" >"$DIR/said"
+		[ "$(grep -c '^Thread' "$DIR/said")" = 1 ]
+		gdb_on "$(program simple)" "$CORE" \
+			"thread $(sed -nE 's/^Thread ([0-9]+) has.*/\1/p' "$DIR/said")" \
+			'print/d simple_tls - 0x71500000' 'bt' >"$DIR/said"
+		grep -q "= $n\$" "$DIR/said"
+		grep -q "level5 (which=$n," "$DIR/said" # and it is the thread with that stack
+		n=$((n + 1))
+	done
+	target_ok
+}
+
+@test "goroutines: of a core from a pid namespace, with the numbers outside" {
+	target_start_inside gohttp -spin=false
+	dump
+	expect 0
+	"$CORECHECK" note "$CORE" | awk '/^thread / { print $2 }' | sort >"$DIR/tids"
+	snapctl goroutines --json "$CORE"
+	expect 0
+	[[ $output == *'"pid":'$PID,* ]]
+	grep -oE '"tid":[0-9]+' <<<"$output" | cut -d: -f2 | sort -u >"$DIR/said"
+	[ -s "$DIR/said" ]
+	[ -z "$(comm -13 "$DIR/tids" "$DIR/said")" ]
+	target_ok
+}
+
 # The values that the thread keeps in its registers are in tests/targets/README.md.
 @test "gdb: all registers of a thread that runs" {
 	need_command gdb

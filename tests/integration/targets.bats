@@ -199,12 +199,50 @@ threads_in_core() {
 	need_mount
 	dump_target nsenter
 	"$CORECHECK" note "$CORE" | grep -q "^thread $PID $(key inner) "
+	# Its parent, process group and session are outside.
+	"$CORECHECK" ids "$CORE" | sort -n -k 2 >"$DIR/ids"
+	diff <(printf '%s\n' 'process 1 0 0 0' "thread "{1,2,3}" 0 0 0") "$DIR/ids"
 }
 
 @test "nsenter second: pid 2 of its own namespaces" {
 	need_mount
 	dump_target nsenter second
 	"$CORECHECK" note "$CORE" | grep -q "^thread $PID $(key inner) "
+	"$CORECHECK" ids "$CORE" | sort -n -k 2 >"$DIR/ids"
+	diff <(printf '%s\n' 'process 2 1 0 0' "thread "{2,3,4}" 1 0 0") "$DIR/ids"
+}
+
+# What is said goes by the numbers out here, as the command line does; the core by those inside.
+@test "in a pid namespace: messages, names and JSON have the numbers outside" {
+	local inside outside
+	target_start_inside vfork-parent long
+	inside=$(key vfork_tid)
+	outside=$(grep -l "^NSpid:.*	$inside\$" "/proc/$PID/task/"*/status)
+	outside=${outside%/status}
+	outside=${outside##*/}
+	[ "$outside" != "$inside" ]
+	snapctl dump "$PID"
+	expect 0
+	only_files "core.$PID"
+	[[ $output == "core.$PID: "* ]]
+	[[ $errors == "snapctl: warning: process $PID: thread $outside "*vfork* ]]
+	"$CORECHECK" note "core.$PID" | grep -q "^thread $outside $inside partial D"
+	"$CORECHECK" threads "core.$PID" | grep -qx "$inside"
+	rm "core.$PID"
+	dump --json
+	expect 0
+	[ "$(field .pid)" = "$PID" ]
+	field ".warnings | length == 1 and (.[0] | test(\"thread $outside \"))" >/dev/null
+	snapctl dump -n "$PID"
+	[[ $output == "Process $PID "* ]]
+	snapctl gcore -o "$OUT/gcore" "$PID"
+	expect 0
+	[ -s "$OUT/gcore.$PID" ]
+	snapctl dump --max-pause=1ns -f -o "$CORE" "$PID"
+	expect $EX_PAUSE
+	error_has "process $PID"
+	assert_free "$PID"
+	target_ok
 }
 
 @test "nodump: root dumps what is not dumpable" {

@@ -6,7 +6,11 @@
  *   corecheck segments CORE                  START END FILE-BYTES FLAGS of each PT_LOAD
  *   corecheck notes CORE                     OWNER TYPE BYTES of each note
  *   corecheck threads CORE                   the pr_pid of each NT_PRSTATUS, in their order
- *   corecheck note CORE                      procsnap's own note: key=value, gap and thread lines
+ *   corecheck ids CORE                       pr_pid, pr_ppid, pr_pgrp and pr_sid of each NT_PRSTATUS
+ *                                            ("thread ...") and of NT_PRPSINFO ("process ...")
+ *   corecheck note CORE                      procsnap's own note: key=value, gap and thread lines (the
+ *                                            ids outside and inside), the threads as NT_PRSTATUS has
+ *                                            them
  *   corecheck files CORE                     START END OFFSET NAME of each entry of NT_FILE
  *   corecheck verify CORE KEY=CONTENT [BYTES [PAGE,...]]
  *                                            content as tests/targets/README.md describes it: BYTES
@@ -86,7 +90,7 @@ static int by_start(const void *a, const void *b)
 
 static void add_segment(struct core *c, uint32_t type, const struct segment *s)
 {
-	if (type == PT_NOTE) {
+	if (type == PT_NOTE && !c->notes_bytes) { // another one may hold a summary of goroutines
 		c->notes = s->offset;
 		c->notes_bytes = s->file_bytes;
 	}
@@ -222,13 +226,42 @@ static int show_notes(const struct core *c)
 	return 0;
 }
 
-static int show_threads(const struct core *c)
+/// Goes on to the next NT_PRSTATUS; its pr_pid, or -1 at the end.
+static int next_thread(const struct core *c, uint64_t *pos)
 {
 	struct note n;
 
-	for (uint64_t pos = 0; next_note(c, &pos, &n);)
+	while (next_note(c, pos, &n))
 		if (!strcmp(n.owner, "CORE") && n.type == NT_PRSTATUS)
-			printf("%d\n", (int)get(n.desc + (c->is64 ? 32 : 24), 4));
+			return (int)get(n.desc + (c->is64 ? 32 : 24), 4);
+	return -1;
+}
+
+static int show_threads(const struct core *c)
+{
+	uint64_t pos = 0;
+
+	for (int pid; (pid = next_thread(c, &pos)) >= 0;)
+		printf("%d\n", pid);
+	return 0;
+}
+
+static int show_ids(const struct core *c)
+{
+	struct note n;
+
+	for (uint64_t pos = 0; next_note(c, &pos, &n);) {
+		const uint8_t *p;
+
+		if (strcmp(n.owner, "CORE") || (n.type != NT_PRSTATUS && n.type != NT_PRPSINFO))
+			continue;
+		if (n.type == NT_PRSTATUS)
+			p = n.desc + (c->is64 ? 32 : 24);
+		else
+			p = n.desc + (c->is64 ? 24 : 12);
+		printf("%s %d %d %d %d\n", n.type == NT_PRSTATUS ? "thread" : "process",
+		       (int)get(p, 4), (int)get(p + 4, 4), (int)get(p + 8, 4), (int)get(p + 12, 4));
+	}
 	return 0;
 }
 
@@ -287,9 +320,18 @@ static int show_own_note(const struct core *c)
 		for (uint64_t i = 0; i < gaps; i++, d += gap_size)
 			printf("gap %" PRIx64 " %" PRIx64 " %s\n", get(d, 8), get(d + 8, 8),
 			       reason_name(get(d + 16, 4)));
-		for (uint64_t i = 0; i < threads; i++, d += thread_size)
-			printf("thread %d %d %s %c\n", (int)get(d, 4), (int)get(d + 4, 4),
+		uint64_t status = 0;
+
+		for (uint64_t i = 0; i < threads; i++, d += thread_size) {
+			int inside = (int)get(d + 4, 4), pid = next_thread(c, &status);
+
+			printf("thread %d %d %s %c\n", (int)get(d, 4), inside,
 			       get(d + 8, 4) & 1 ? "partial" : "complete", d[12]);
+			if (pid != inside)
+				die("%s: thread %d of the note has pr_pid %d", c->path, inside, pid);
+		}
+		if (next_thread(c, &status) >= 0)
+			die("%s: more threads than in procsnap's note", c->path);
 		return 0;
 	}
 	fprintf(stderr, "%s: no note of procsnap\n", c->path);
@@ -606,6 +648,8 @@ int main(int argc, char **argv)
 		return show_notes(&c);
 	if (!strcmp(what, "threads"))
 		return show_threads(&c);
+	if (!strcmp(what, "ids"))
+		return show_ids(&c);
 	if (!strcmp(what, "files"))
 		return show_files(&c);
 	if (!strcmp(what, "note"))

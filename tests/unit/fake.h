@@ -156,7 +156,7 @@ static inline void fake_init(struct fake *fake, unsigned char class, size_t n_th
 	struct snapshot *snap = &fake->snap;
 	const bool wide = class == ELFCLASS64;
 	snap->process = (struct snap_process){
-		.pid = 1000, .ppid = 1, .pgrp = 1000, .sid = 999, .ns_pid = 5,
+		.pid = 1000, .ns_pid = 5, .ns_ppid = 1, .ns_pgrp = 4, .ns_sid = 3,
 		.uid = 1001, .gid = 1002, .state = 'S', .nice = -7, .task_flags = 0x400040,
 		.cutime_usec = 2000001, .cstime_usec = 3000002, .coredump_filter = 0x33,
 		.comm = "fake process 16", .psargs = "fake --really",

@@ -79,7 +79,7 @@ static int take_and_release(void *userdata)
 	CHECK(r, !r);
 	CHECK(1, is_code(capture_take(w.capture, &w.snap, &w.source), SNAP_OK));
 	CHECK(2, w.snap.n_threads == VICTIM_THREADS && w.snap.n_mappings > 5);
-	CHECK(3, w.snap.process.pid == w.v->pid && w.snap.process.ppid == getppid());
+	CHECK(3, w.snap.process.pid == w.v->pid && w.snap.process.ns_ppid == getppid());
 	CHECK(4, strchr("SR", w.snap.process.state)); // not 't'
 	CHECK(5, !strcmp(w.snap.mode, "copy"));
 	CHECK(6, w.snap.monotonic_ns && snap_now_ns() - w.snap.monotonic_ns < 10000 * ms);

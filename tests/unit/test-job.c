@@ -27,9 +27,18 @@ static void check(const struct job *a)
 static void test_round_trip(void **state _unused_)
 {
 	check(&(struct job){ 0 });
-	check(&(struct job){ UINT32_MAX, UINT32_MAX, INT32_MAX, UINT64_MAX, UINT64_MAX,
-			     INT32_MAX });
-	check(&(struct job){ JOB_COMPRESS | JOB_SYNC, 0x33, 4711, 1, 2, 19 });
+	check(&(struct job){ .flags = UINT32_MAX,
+			     .filter = UINT32_MAX,
+			     .pid = INT32_MAX,
+			     .max_pause_ns = UINT64_MAX,
+			     .free_bytes = UINT64_MAX,
+			     .level = INT32_MAX });
+	check(&(struct job){ .flags = JOB_COMPRESS | JOB_SYNC,
+			     .filter = 0x33,
+			     .pid = 4711,
+			     .max_pause_ns = 1,
+			     .free_bytes = 2,
+			     .level = 19 });
 }
 
 static int parse(const char *text, struct job *ret)

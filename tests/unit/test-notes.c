@@ -139,10 +139,10 @@ static void check_prstatus(const struct notes *notes, const struct layout *at,
 		assert_int_equal(get(p, at->cursig, 2), 0);
 		assert_int_equal(get(p, at->sigpend, at->word), t->sigpend & mask);
 		assert_int_equal(get(p, at->sighold, at->word), t->sighold & mask);
-		assert_int_equal(get(p, at->pid, 4), t->tid);
+		assert_int_equal(get(p, at->pid, 4), t->ns_tid);
 		assert_int_equal(get(p, at->ppid, 4), 1);
-		assert_int_equal(get(p, at->pgrp, 4), 1000);
-		assert_int_equal(get(p, at->sid, 4), 999);
+		assert_int_equal(get(p, at->pgrp, 4), 4);
+		assert_int_equal(get(p, at->sid, 4), 3);
 		assert_int_equal(get(p, at->utime, at->word), 1);
 		assert_int_equal(get(p, at->utime + at->word, at->word), 3);
 		assert_int_equal(get(p, at->stime, at->word), 5);
@@ -171,10 +171,10 @@ static void check_prpsinfo(const struct notes *notes, const struct layout *at)
 	assert_int_equal(get(p, at->flag, at->word), 0x400040);
 	assert_int_equal(get(p, at->uid, at->uid_size), 1001);
 	assert_int_equal(get(p, at->uid + at->uid_size, at->uid_size), 1002);
-	assert_int_equal(get(p, at->info_pid, 4), 1000);
+	assert_int_equal(get(p, at->info_pid, 4), 5);
 	assert_int_equal(get(p, at->info_pid + 4, 4), 1);
-	assert_int_equal(get(p, at->info_pid + 8, 4), 1000);
-	assert_int_equal(get(p, at->info_pid + 12, 4), 999);
+	assert_int_equal(get(p, at->info_pid + 8, 4), 4);
+	assert_int_equal(get(p, at->info_pid + 12, 4), 3);
 	assert_string_equal(p + at->fname, "fake process 16");
 	assert_string_equal(p + at->psargs, "fake --really");
 }
@@ -290,7 +290,7 @@ static void test_partial_thread(void **state _unused_)
 	write_notes(&fake.snap, &notes);
 	const struct note *last = &notes.list[notes.n - 2]; // before its NT_SIGINFO
 	assert_int_equal(last->type, NT_PRSTATUS);
-	assert_int_equal(get(last->desc, native.pid, 4), 1001);
+	assert_int_equal(get(last->desc, native.pid, 4), 6);
 	assert_int_equal(get(last->desc, native.fpvalid, 4), 0);
 	free(notes.data);
 }

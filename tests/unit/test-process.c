@@ -2,11 +2,13 @@
 #include "test.h"
 
 #include <elf.h>
+#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "common/fd.h"
+#include "common/str.h"
 #include "ptrace/process.h"
 
 static struct snap_error *read_process(pid_t pid, struct snapshot *snap)
@@ -37,9 +39,9 @@ static void test_self(void **state _unused_)
 	const struct snap_process *proc = &snap.process;
 	assert_int_equal(proc->pid, getpid());
 	assert_int_equal(proc->ns_pid, getpid());
-	assert_int_equal(proc->ppid, getppid());
-	assert_int_equal(proc->pgrp, getpgrp());
-	assert_int_equal(proc->sid, getsid(0));
+	assert_int_equal(proc->ns_ppid, getppid());
+	assert_int_equal(proc->ns_pgrp, getpgrp());
+	assert_int_equal(proc->ns_sid, getsid(0));
 	assert_int_equal(proc->uid, getuid());
 	assert_int_equal(proc->gid, getgid());
 	assert_int_equal(proc->state, 'R');
@@ -185,7 +187,7 @@ static void check_args(const char *text, size_t len, const char *want)
 	assert_string_equal(snap.process.psargs, want);
 	assert_int_equal(snap.process.coredump_filter, 0x1a5);
 	assert_int_equal(snap.process.pid, pid);
-	assert_int_equal(snap.process.ppid, getpid());
+	assert_int_equal(snap.process.ns_ppid, getpid());
 	snapshot_deinit(&snap);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(test_wait(pid), -SIGKILL);
@@ -255,6 +257,83 @@ static void test_kernel_thread(void **state _unused_)
 	snapshot_deinit(&snap);
 }
 
+enum { NS_DEPTH = 4 };
+
+/**
+ * Four processes, each the child of the one before: outside, the first two of a pid namespace (the
+ * second leads a session of its own), and the first of a namespace within that one.
+ */
+static int live_nested(int depth, int ready)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if ((depth == 0 || depth == 2) && unshare(CLONE_NEWPID) < 0)
+		return EXIT_SKIP;
+	if (depth == 2 && setsid() < 0)
+		return 1;
+	bool last = depth + 1 == NS_DEPTH;
+	pid_t child = last ? 0 : fork();
+	if (child < 0 || (last && write(ready, "", 1) != 1))
+		return 2;
+	if (!child && !last)
+		_exit(live_nested(depth + 1, ready));
+	(void)close(ready); // whoever cannot go on ends, and with it the last one that could write
+	for (;;)
+		(void)pause();
+}
+
+static int live_outside(void *userdata)
+{
+	return live_nested(0, *(const int *)userdata);
+}
+
+static pid_t only_child(pid_t pid)
+{
+	char path[64];
+	_cleanup_free_ char *text = NULL;
+	int64_t child;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	if (snap_read_file_at(AT_FDCWD, path, 64, &text) <= 0)
+		return 0;
+	text[strcspn(text, " ")] = '\0';
+	return snap_parse_i64(text, &child) == 0 ? (pid_t)child : 0;
+}
+
+/// Ids of a process are those of its own pid namespace; what is outside has none there.
+static void test_namespaces(void **state _unused_)
+{
+	int pipes[2];
+	char c;
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	pid_t pid = test_fork(live_outside, &pipes[1]);
+	(void)close(pipes[1]);
+	bool ready = read(pipes[0], &c, 1) == 1;
+	(void)close(pipes[0]);
+	if (!ready || !only_child(pid)) {
+		(void)kill(pid, SIGKILL);
+		(void)test_wait(pid);
+		skip_test("no pid namespaces (needs root), or /proc does not list children");
+	}
+	const pid_t want[NS_DEPTH][4] = { // process, parent, group, session
+		{ pid, getpid(), getpgrp(), getsid(0) },
+		{ 1, 0, 0, 0 },
+		{ 2, 1, 2, 2 },
+		{ 1, 0, 0, 0 },
+	};
+	pid_t next = pid;
+	for (size_t i = 0; i < NS_DEPTH; i++, next = only_child(next)) {
+		struct snapshot snap = { 0 };
+		assert_ok(read_process(next, &snap));
+		assert_int_equal(snap.process.pid, next);
+		assert_int_equal(snap.process.ns_pid, want[i][0]);
+		assert_int_equal(snap.process.ns_ppid, want[i][1]);
+		assert_int_equal(snap.process.ns_pgrp, want[i][2]);
+		assert_int_equal(snap.process.ns_sid, want[i][3]);
+		snapshot_deinit(&snap);
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(test_wait(pid), -SIGKILL);
+}
+
 /// Many times more text than is read at once.
 static void test_many_mappings(void **state _unused_)
 {
@@ -306,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_args),	 cmocka_unit_test(test_zombie),
 		cmocka_unit_test(test_gone),	 cmocka_unit_test(test_kernel_thread),
 		cmocka_unit_test(test_many_mappings), cmocka_unit_test(test_width),
+		cmocka_unit_test(test_namespaces),
 	};
 	return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }

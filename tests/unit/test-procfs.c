@@ -146,6 +146,8 @@ static const char status_text[] = "Name:\tcat Uid: 1 TracerPid:\t99\\nUid:\t7\n"
 				  "Groups:\t4 24 \n"
 				  "NStgid:\t77\t5\t1\n"
 				  "NSpid:\t77\t5\t2\n"
+				  "NSpgid:\t70\t4\t3\n"
+				  "NSsid:\t60\t4\t0\n"
 				  "VmHWM:\t    1788 kB\n"
 				  "VmRSS:\t    1780 kB\n"
 				  "Threads:\t12\n"
@@ -164,7 +166,10 @@ static void test_status(void **state _unused_)
 	assert_int_equal(st.fsuid, 1003);
 	assert_int_equal(st.gid, 2000);
 	assert_int_equal(st.tracer_pid, 4194303);
+	assert_int_equal(st.ns_levels, 3);
 	assert_int_equal(st.ns_pid, 2);
+	assert_int_equal(st.ns_pgrp, 3);
+	assert_int_equal(st.ns_sid, 0);
 	assert_int_equal(st.threads, 12);
 	assert_int_equal(st.sig_pending, 1);
 	assert_int_equal(st.sig_shared_pending, UINT64_MAX);
@@ -177,7 +182,8 @@ static void test_status(void **state _unused_)
 static void test_status_missing(void **state _unused_)
 {
 	static const char *const needed[] = { "\nUid:", "\nGid:", "\nTracerPid:", "\nThreads:" };
-	static const char *const other[] = { "\nNSpid:", "\nVmRSS:", "\nSigPnd:", "\nSigIgn:" };
+	static const char *const other[] = { "\nNSpid:", "\nVmRSS:", "\nSigPnd:", "\nSigIgn:",
+					     "\nNSpgid:" };
 	struct procfs_status st;
 	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
 		_cleanup_free_ char *text = strdup(status_text);
@@ -190,7 +196,9 @@ static void test_status_missing(void **state _unused_)
 		_cleanup_free_ char *text = strdup(status_text);
 		*(strstr(text, other[i]) + 1) = 'x';
 		assert_int_equal(procfs_parse_status(text, &st), 0);
+		assert_int_equal(st.ns_levels, i == 0 ? 0 : 3);
 		assert_int_equal(st.ns_pid, i == 0 ? 0 : 2);
+		assert_int_equal(st.ns_pgrp, i == 4 ? 0 : 3);
 		assert_int_equal(st.rss_bytes, i == 1 ? 0 : 1780 * 1024);
 		assert_int_equal(st.sig_pending, i == 2 ? 0 : 1);
 		assert_int_equal(st.sig_ignored, i == 3 ? 0 : 0x1000);
@@ -232,6 +240,42 @@ static void test_status_limits(void **state _unused_)
 		assert_int_equal(st.uid, UINT32_MAX);
 		assert_true(st.rss_bytes < 1ULL << 63);
 		assert_int_equal(st.ns_pid, 0);
+	}
+}
+
+/// The last number counts; what is no process id ends the list, and so does the deepest level.
+static void test_status_levels(void **state _unused_)
+{
+	static const char form[] = "TracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\nThreads:\t1\n"
+				   "NSpid:%s\nNSsid:\t9\n";
+	static const struct {
+		const char *list;
+		unsigned int levels;
+		pid_t pid;
+	} cases[] = {
+		{ "", 0, 0 },
+		{ "\tx", 0, 0 },
+		{ "\t-1", 0, 0 },
+		{ "\t2147483647", 1, INT32_MAX },
+		{ "\t7\t2147483648\t8", 1, 7 },
+		{ "\t7\t-1\t8", 1, 7 },
+		{ "\t7\t0", 2, 0 },
+		{ " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31"
+		  " 32 33 34 35",
+		  33, 33 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[512];
+		struct procfs_status st;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		(void)snprintf(text, sizeof(text), form, cases[i].list);
+#pragma GCC diagnostic pop
+		assert_int_equal(procfs_parse_status(text, &st), 0);
+		assert_int_equal(st.ns_levels, cases[i].levels);
+		assert_int_equal(st.ns_pid, cases[i].pid);
+		assert_int_equal(st.ns_pgrp, 0);
+		assert_int_equal(st.ns_sid, 9);
 	}
 }
 
@@ -659,7 +703,8 @@ int main(void)
 		cmocka_unit_test(test_stat_truncated),	  cmocka_unit_test(test_stat_large),
 		cmocka_unit_test(test_stat_self),	  cmocka_unit_test(test_status),
 		cmocka_unit_test(test_status_missing),	  cmocka_unit_test(test_status_limits),
-		cmocka_unit_test(test_status_self),	  cmocka_unit_test(test_syscall),
+		cmocka_unit_test(test_status_levels),	  cmocka_unit_test(test_status_self),
+		cmocka_unit_test(test_syscall),
 		cmocka_unit_test(test_syscall_refused),	  cmocka_unit_test(test_maps_head),
 		cmocka_unit_test(test_maps_names),	  cmocka_unit_test(test_maps_refused),
 		cmocka_unit_test(test_smaps),

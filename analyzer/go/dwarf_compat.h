@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <libdwarf/dwarf.h>
+#include <libdwarf/libdwarf.h>
+#include <stddef.h>
+
+/**
+ * DOC: libdwarf, old and new
+ *
+ * Debian 12 has the last release with dates for versions (20210528), Debian 13 has 0.11.1. Between
+ * them the structures by which an object file is handed over were renamed, with their fields.
+ */
+
+#ifdef DW_LIBDWARF_VERSION_MAJOR
+
+typedef Dwarf_Obj_Access_Interface_a dwarf_object;
+typedef Dwarf_Obj_Access_Methods_a dwarf_methods;
+typedef Dwarf_Obj_Access_Section_a dwarf_section;
+typedef Dwarf_Unsigned dwarf_index;
+typedef Dwarf_Small dwarf_order;
+
+#define DWARF_ORDER DW_END_little
+
+#define DWARF_OBJECT(data, access) { .ai_object = (data), .ai_methods = (access) }
+#define DWARF_SECTION(text, bytes) { .as_name = (text), .as_type = 1, .as_size = (bytes) }
+#define DWARF_METHODS(section, order, length, pointer, count, load, bytes)             \
+	{ .om_get_section_info = (section), .om_get_byte_order = (order),              \
+	  .om_get_length_size = (length),   .om_get_pointer_size = (pointer),          \
+	  .om_get_filesize = (bytes),	    .om_get_section_count = (count),           \
+	  .om_load_section = (load) }
+
+static inline void dwarf_close_object(Dwarf_Debug dbg)
+{
+	(void)dwarf_object_finish(dbg); // has nothing to fail at
+}
+
+static inline void dwarf_close_locations(Dwarf_Loc_Head_c head)
+{
+	dwarf_dealloc_loc_head_c(head);
+}
+
+static inline void dwarf_close_ranges(Dwarf_Debug dbg, Dwarf_Ranges *ranges, Dwarf_Signed n)
+{
+	dwarf_dealloc_ranges(dbg, ranges, n);
+}
+
+#else
+
+typedef Dwarf_Obj_Access_Interface dwarf_object;
+typedef Dwarf_Obj_Access_Methods dwarf_methods;
+typedef Dwarf_Obj_Access_Section dwarf_section;
+typedef Dwarf_Half dwarf_index;
+typedef Dwarf_Endianness dwarf_order;
+
+#define DWARF_ORDER DW_OBJECT_LSB
+
+#define DWARF_OBJECT(data, access) { .object = (data), .methods = (access) }
+#define DWARF_SECTION(text, bytes) { .name = (text), .type = 1, .size = (bytes) }
+#define DWARF_METHODS(section, order, length, pointer, count, load, bytes)             \
+	{ .get_section_info = (section), .get_byte_order = (order),                    \
+	  .get_length_size = (length),	 .get_pointer_size = (pointer),                \
+	  .get_section_count = (count),	 .load_section = (load) }
+
+static inline void dwarf_close_object(Dwarf_Debug dbg)
+{
+	(void)dwarf_object_finish(dbg, NULL);
+}
+
+static inline void dwarf_close_locations(Dwarf_Loc_Head_c head)
+{
+	dwarf_loc_head_c_dealloc(head);
+}
+
+static inline void dwarf_close_ranges(Dwarf_Debug dbg, Dwarf_Ranges *ranges, Dwarf_Signed n)
+{
+	dwarf_ranges_dealloc(dbg, ranges, n);
+}
+
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "dwsections.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum {
+	// The debugging information of Kubernetes and of Docker: 30 to 60 MiB. The analyzer as a
+	// whole may use 2 GiB.
+	SECTION_MAX_BYTES = 256 << 20,
+	// What deflate can make of a byte: zlib.net/zlib_tech.html. More is a lie, and not allocated.
+	RATIO_MAX = 1032,
+	ZDEBUG_HEAD_BYTES = 12, // "ZLIB" and a size in big-endian order
+};
+
+static const char *const names[DW_SECTIONS][2] = {
+	{ ".debug_info", ".zdebug_info" },	   { ".debug_abbrev", ".zdebug_abbrev" },
+	{ ".debug_str", ".zdebug_str" },	   { ".debug_line_str", ".zdebug_line_str" },
+	{ ".debug_addr", ".zdebug_addr" },	   { ".debug_loc", ".zdebug_loc" },
+	{ ".debug_loclists", ".zdebug_loclists" }, { ".debug_ranges", ".zdebug_ranges" },
+	{ ".debug_rnglists", ".zdebug_rnglists" },
+};
+
+static bool read_chdr(const struct elf_file *elf, struct dw_section *s)
+{
+	Elf64_Chdr head;
+	if (source_read(elf->source, s->shdr->sh_offset, &head, sizeof(head)) != sizeof(head) ||
+	    head.ch_type != ELFCOMPRESS_ZLIB)
+		return false;
+	s->size = head.ch_size;
+	s->skip = sizeof(head);
+	return true;
+}
+
+static bool read_zdebug(const struct elf_file *elf, struct dw_section *s)
+{
+	uint8_t head[ZDEBUG_HEAD_BYTES];
+	uint64_t size;
+	if (source_read(elf->source, s->shdr->sh_offset, head, sizeof(head)) != sizeof(head) ||
+	    memcmp(head, "ZLIB", 4) != 0)
+		return false;
+	memcpy(&size, head + 4, sizeof(size));
+	s->size = be64toh(size);
+	s->skip = sizeof(head);
+	return true;
+}
+
+/// Finds out how large the section is; false when it cannot be used.
+static bool read_head(const struct elf_file *elf, struct dw_section *s, bool zdebug)
+{
+	const Elf64_Shdr *shdr = s->shdr;
+	uint64_t file_size = source_size(elf->source);
+	if (shdr->sh_type == SHT_NOBITS || shdr->sh_offset > file_size ||
+	    shdr->sh_size > file_size - shdr->sh_offset)
+		return false;
+	s->deflated = zdebug || shdr->sh_flags & SHF_COMPRESSED;
+	s->size = shdr->sh_size;
+	if (s->deflated && !(zdebug ? read_zdebug(elf, s) : read_chdr(elf, s)))
+		return false;
+	return s->size && s->size <= SECTION_MAX_BYTES && s->skip <= shdr->sh_size &&
+	       s->size / RATIO_MAX <= shdr->sh_size;
+}
+
+bool dw_sections_init(struct dw_sections *sections, const struct elf_file *elf)
+{
+	*sections = (struct dw_sections){ .elf = elf };
+	for (size_t i = 0; i < DW_SECTIONS; i++) {
+		struct dw_section *s = &sections->list[i];
+		s->name = names[i][0];
+		s->shdr = elf_section(elf, names[i][0]);
+		bool zdebug = !s->shdr;
+		if (zdebug)
+			s->shdr = elf_section(elf, names[i][1]);
+		if (s->shdr && !read_head(elf, s, zdebug)) {
+			s->shdr = NULL;
+			s->size = 0;
+		}
+	}
+	return sections->list[0].shdr && sections->list[1].shdr;
+}
+
+void dw_sections_deinit(struct dw_sections *sections)
+{
+	for (size_t i = 0; i < DW_SECTIONS; i++)
+		free(sections->list[i].data);
+	*sections = (struct dw_sections){ 0 };
+}
+
+/// NULL unless @size bytes come out, neither more nor fewer.
+static uint8_t *inflate_all(const uint8_t *in, size_t in_size, size_t size)
+{
+	z_stream z = { .next_in = (Bytef *)(uintptr_t)in, .avail_in = (uInt)in_size };
+	uint8_t *data = malloc(size + 1);
+	if (!data || inflateInit(&z) != Z_OK) {
+		free(data);
+		return NULL;
+	}
+	z.next_out = data;
+	z.avail_out = (uInt)size;
+	int r = inflate(&z, Z_FINISH);
+	(void)inflateEnd(&z); // frees
+	if (r != Z_STREAM_END || z.avail_out) {
+		free(data);
+		return NULL;
+	}
+	data[size] = '\0'; // as elf_copy() does
+	return data;
+}
+
+static uint8_t *load(const struct elf_file *elf, const struct dw_section *s)
+{
+	size_t size = s->shdr->sh_size;
+	if (size > SECTION_MAX_BYTES)
+		return NULL;
+	uint8_t *bytes = elf_copy(elf, s->shdr->sh_offset, &size);
+	if (!bytes || size != s->shdr->sh_size) {
+		free(bytes);
+		return NULL;
+	}
+	if (!s->deflated)
+		return bytes;
+	uint8_t *data = inflate_all(bytes + s->skip, size - s->skip, s->size);
+	free(bytes);
+	return data;
+}
+
+uint8_t *dw_section_data(struct dw_sections *sections, size_t index)
+{
+	struct dw_section *s = index < DW_SECTIONS ? &sections->list[index] : NULL;
+	if (!s || !s->shdr || s->bad)
+		return NULL;
+	if (!s->data) {
+		s->data = load(sections->elf, s);
+		s->bad = !s->data;
+	}
+	return s->data;
+}

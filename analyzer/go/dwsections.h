@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "analyzer/elf.h"
+
+/**
+ * DOC: Sections of debugging information
+ *
+ * Go's linker compresses them: until 1.18 as .zdebug_* with a head of its own, since then by
+ * SHF_COMPRESSED. They are read and inflated when somebody asks for one, not before, and only those
+ * that types and arguments are found in.
+ */
+
+enum { DW_SECTIONS = 9 };
+
+struct dw_sections {
+	const struct elf_file *elf; ///< borrowed
+	struct dw_section {
+		const char *name; ///< ".debug_info", whatever it is called in the file
+		const Elf64_Shdr *shdr; ///< NULL: there is none
+		uint64_t size; ///< inflated
+		uint64_t skip; ///< bytes before the deflated ones
+		bool deflated;
+		bool bad; ///< could not be read or inflated
+		uint8_t *data; ///< NULL: nobody has asked for it
+	} list[DW_SECTIONS];
+};
+
+/// Finds the sections; false when there is nothing to find types in. @elf must outlive them.
+bool dw_sections_init(struct dw_sections *sections, const struct elf_file *elf);
+void dw_sections_deinit(struct dw_sections *sections);
+/// The bytes of a section, borrowed; NULL when there are none or they are damaged.
+uint8_t *dw_section_data(struct dw_sections *sections, size_t index);
