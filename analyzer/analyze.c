@@ -151,7 +151,9 @@ static struct snap_error *analyze_images(struct core *core, struct images *image
 {
 	_cleanup_free_ struct go_runtime **list = calloc(images->n + 1, sizeof(*list));
 	size_t n = 0;
-	struct snap_error *err = list ? NULL : snap_error_oom();
+	struct snap_error *err = NULL;
+	if (!list)
+		return snap_error_oom();
 	for (size_t i = 0; !err && i < images->n; i++) {
 		struct image *image = &images->list[i];
 		struct go_runtime *rt = NULL;
@@ -192,7 +194,8 @@ static struct snap_error *report_attached(const struct core *core, const struct 
 		       NULL;
 }
 
-struct snap_error *analyze(int fd, int memory_fd, const struct json *request, const struct image_opener *opener,
+struct snap_error *analyze(int fd, int memory_fd, const struct json *request,
+			   const struct image_opener *opener,
 			   const struct report_sink *sink)
 {
 	_cleanup_(source_destroyp) struct source *source = NULL, *memory = NULL;

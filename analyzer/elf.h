@@ -13,8 +13,8 @@
 /**
  * DOC: ELF files
  *
- * Reads headers of 64-bit little-endian ELF files, cores and executables, from a source. Everything in
- * them is checked against the size of the file; a table that does not fit is cut, not an error.
+ * Reads headers of 64-bit little-endian ELF files, cores and executables, from a source. Everything
+ * in them is checked against the size of the file; a table that does not fit is cut, not an error.
  */
 
 enum {
@@ -42,7 +42,8 @@ void elf_deinit(struct elf_file *elf);
 
 /// The section called @name, or NULL.
 const Elf64_Shdr *elf_section(const struct elf_file *elf, const char *name);
-/// A copy of @size bytes at @offset, with a NUL behind it; @size is cut to what there is. NULL for none.
+/// A copy of @size bytes at @offset, with a NUL behind it; @size is cut to what there is. NULL for
+/// none.
 uint8_t *elf_copy(const struct elf_file *elf, uint64_t offset, size_t *size);
 
 struct elf_note {

@@ -126,8 +126,9 @@ static uint64_t find_bias(const struct image *image)
 				return m->start - m->offset - (p->p_vaddr - p->p_offset);
 		}
 		if (!image->n_mapped) // at the address of its program headers
-			return image->start ? image->start - ALIGN_DOWN(p->p_vaddr, (uint64_t)PAGE) :
-					      0;
+			return image->start ?
+				       image->start - ALIGN_DOWN(p->p_vaddr, (uint64_t)PAGE) :
+				       0;
 	}
 	return 0;
 }

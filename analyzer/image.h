@@ -6,10 +6,10 @@
 /**
  * DOC: Programs and libraries of the process
  *
- * Cores usually lack the code and read-only data of programs, since the files have them. An image is
- * one such file: where it was mapped, and, once it was opened, whether it is still the same file.
- * That is decided by the build ID in the core's copy of its first page; a file with another build ID
- * is never read from.
+ * Cores usually lack the code and read-only data of programs, since the files have them. An image
+ * is one such file: where it was mapped, and, once it was opened, whether it is still the same
+ * file. That is decided by the build ID in the core's copy of its first page; a file with another
+ * build ID is never read from.
  *
  * The analyzer has no file system: whoever started it opens files for it (image_opener).
  */
@@ -61,8 +61,8 @@ struct image_opener {
 /// Lists the images of @core, which must outlive them.
 struct snap_error *images_init(struct images *images, const struct core *core) _must_check_;
 void images_deinit(struct images *images);
-/// Looks for the file of @image; its bytes then stand behind those of the core. -ENOMEM. @opener must
-/// live as long as the image.
+/// Looks for the file of @image; its bytes then stand behind those of the core. -ENOMEM. @opener
+/// must live as long as the image.
 int image_open(struct image *image, struct core *core, const struct image_opener *opener);
 /// The file with the debugging information of @image, which may be itself; NULL when there is none.
 const struct elf_file *image_debug(struct image *image);

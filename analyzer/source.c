@@ -145,7 +145,7 @@ struct snap_error *source_create(int fd, enum source_kind kind, struct source **
 		src->block_bytes = MEMORY_BLOCK_BYTES;
 		src->n_blocks = MEMORY_BLOCKS;
 	}
-	src->blocks = calloc(src->n_blocks, sizeof(*src->blocks));
+	src->blocks = calloc(src->n_blocks + 1, sizeof(*src->blocks));
 	if (!src->blocks)
 		return snap_error_oom();
 	*ret = TAKE_PTR(src);

@@ -11,9 +11,10 @@
  * DOC: Where bytes come from
  *
  * A source is an open file read at offsets: a core, an executable, the memory of a stopped process
- * (/proc/PID/mem, offsets are addresses), or a core in the seekable zstd format. It keeps the blocks
- * that were read last, so reading a word costs no system call, and its memory is bounded whatever
- * the size of the file. Nothing is mapped: a file that is cut meanwhile is an error, not a SIGBUS.
+ * (/proc/PID/mem, offsets are addresses), or a core in the seekable zstd format. It keeps the
+ * blocks that were read last, so reading a word costs no system call, and its memory is bounded
+ * whatever the size of the file. Nothing is mapped: a file that is cut meanwhile is an error, not a
+ * SIGBUS.
  *
  * Not for several threads. Called in the sandbox.
  */

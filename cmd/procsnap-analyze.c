@@ -2,8 +2,8 @@
 /*
  * procsnap-analyze: reads a core and tells what the Go programs in it were doing.
  *
- * Started by snapctl and procsnap-worker with a socket as descriptor 3 and a pipe as descriptor 1; see
- * common/analysis.h. It has no other way to the world.
+ * Started by snapctl and procsnap-worker with a socket as descriptor 3 and a pipe as descriptor 1;
+ * see common/analysis.h. It has no other way to the world.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static int open_by_question(void *userdata _unused_, const char *name,
 	struct json *question = json_new_object();
 	_cleanup_free_ char *name_hex = analysis_to_hex(name, strlen(name));
 	_cleanup_free_ char *id_hex = id ? analysis_to_hex(id->bytes, id->size) : NULL;
-	int fds[IPC_MAX_FDS];
+	int fds[IPC_MAX_FDS] = { -EBADF, -EBADF, -EBADF, -EBADF };
 	json_set_message(question, "name", name_hex);
 	json_set_message(question, "build_id", id_hex);
 	json_set_bool(question, "program", is_program);

@@ -272,30 +272,30 @@ struct snap_error *analysis_create(struct analysis **ret)
 	return NULL;
 }
 
-void analysis_destroy(struct analysis *run)
+void analysis_destroy(struct analysis *analysis)
 {
-	if (!run)
+	if (!analysis)
 		return;
-	if (run->pid > 0) {
-		(void)kill(run->pid, SIGKILL); // our own child, not yet waited for
-		snap_error_destroy(reap(run));
+	if (analysis->pid > 0) {
+		(void)kill(analysis->pid, SIGKILL); // our own child, not yet waited for
+		snap_error_destroy(reap(analysis));
 	}
-	snap_closep(&run->sock);
-	snap_closep(&run->lines);
-	strbuf_deinit(&run->buf);
-	free(run);
+	snap_closep(&analysis->sock);
+	snap_closep(&analysis->lines);
+	strbuf_deinit(&analysis->buf);
+	free(analysis);
 }
 
-struct snap_error *analysis_run(struct analysis *run, const int fds[ANALYSIS_FD_MAX],
+struct snap_error *analysis_run(struct analysis *analysis, const int fds[ANALYSIS_FD_MAX],
 				struct json *request, const struct analysis_callbacks *callbacks,
 				uint64_t deadline_ns)
 {
-	run->callbacks = callbacks;
+	analysis->callbacks = callbacks;
 	json_set_u64(request, "version", ANALYSIS_VERSION);
 	size_t n = fds[ANALYSIS_FD_MEMORY] >= 0 ? 2 : 1;
-	int r = ipc_send(run->sock, request, fds, n, 0);
+	int r = ipc_send(analysis->sock, request, fds, n, 0);
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-analyze");
-	struct snap_error *err = follow(run, deadline_ns ? snap_now_ns() + deadline_ns : 0);
-	return err ? err : reap(run);
+	struct snap_error *err = follow(analysis, deadline_ns ? snap_now_ns() + deadline_ns : 0);
+	return err ? err : reap(analysis);
 }

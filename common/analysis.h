@@ -7,9 +7,9 @@
 /**
  * DOC: Running procsnap-analyze
  *
- * The analyzer gets an open core and a request, and answers with JSON lines. It has no file system: when
- * it needs the file of a program it asks, and whoever started it opens it. Both sides are here, so that
- * they cannot disagree:
+ * The analyzer gets an open core and a request, and answers with JSON lines. It has no file system:
+ * when it needs the file of a program it asks, and whoever started it opens it. Both sides are
+ * here, so that they cannot disagree:
  *
  *   request (socket)   {"version", options...} with the core's descriptor, or, for a process that
  *                      is stopped, those of a core with headers and notes only and of its memory
@@ -49,7 +49,7 @@ DEFINE_CLEANUP(struct analysis *, analysis_destroy);
 /// Descriptors of a request.
 enum analysis_fd {
 	ANALYSIS_FD_CORE,
-	ANALYSIS_FD_MEMORY, ///< /proc/PID/mem, when the core has only headers and notes; else -EBADF
+	ANALYSIS_FD_MEMORY, ///< /proc/PID/mem, when the core has headers and notes only; or -EBADF
 	ANALYSIS_FD_MAX,
 };
 
@@ -62,6 +62,7 @@ struct snap_error *analysis_run(struct analysis *analysis, const int fds[ANALYSI
 				struct json *request, const struct analysis_callbacks *callbacks,
 				uint64_t deadline_ns) _must_check_;
 
-/// Text as hexadecimal and back; NULL when out of memory, or no hexadecimal text. Owned by the caller.
+/// Text as hexadecimal and back; NULL when out of memory, or no hexadecimal text. Owned by the
+/// caller.
 char *analysis_to_hex(const void *data, size_t len);
 char *analysis_from_hex(const char *hex);

@@ -10,11 +10,11 @@
 /**
  * DOC: JSON
  *
- * The only place that knows the JSON library (json-c). Building never fails half-way: out of
- * memory makes an object "broken", and whatever it is put into afterwards; json_text() of it
- * returns NULL, so nothing is ever said with parts missing. Fill a value first, then put it into its
- * container. Strings from outside go through json_set_text(), which escapes what is not UTF-8 or
- * printable as snap_escape() does.
+ * The only place that knows the JSON library (json-c). Building never fails half-way: out of memory
+ * makes an object "broken", and whatever it is put into afterwards; json_text() of it returns NULL,
+ * so nothing is ever said with parts missing. Fill a value first, then put it into its container.
+ * Strings from outside go through json_set_text(), which escapes what is not UTF-8 or printable as
+ * snap_escape() does.
  */
 
 struct json;

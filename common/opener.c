@@ -12,7 +12,8 @@
 
 #include "fd.h"
 
-/// Opens what @fd (O_PATH) is for reading, if it is a regular file; others may block, or do something.
+/// Opens what @fd (O_PATH) is for reading, if it is a regular file; others may block, or do
+/// something.
 static int reopen_regular(int fd)
 {
 	char self[64];

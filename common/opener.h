@@ -7,8 +7,8 @@
  * DOC: Opening files for the analyzer
  *
  * The analyzer asks for programs by the names that a core gives, which may be a lie: only regular
- * files are opened, with the rights of whoever called, and nothing of them but what the analysis says
- * of them is ever shown. The analyzer itself checks that it is the right file.
+ * files are opened, with the rights of whoever called, and nothing of them but what the analysis
+ * says of them is ever shown. The analyzer itself checks that it is the right file.
  */
 struct opener {
 	const char *exe; ///< file that the user named as the program, or NULL

@@ -10,9 +10,9 @@
 /**
  * DOC: Spans
  *
- * A bounds-checked view of untrusted bytes in little-endian order. Reading beyond the end gives zeros
- * and marks the span as bad; whoever parses checks that once at the end of a structure instead of
- * at every field.
+ * A bounds-checked view of untrusted bytes in little-endian order. Reading beyond the end gives
+ * zeros and marks the span as bad; whoever parses checks that once at the end of a structure
+ * instead of at every field.
  */
 struct span {
 	const uint8_t *data;

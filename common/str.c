@@ -220,7 +220,7 @@ void snap_format_double(double value, bool single, char buf[static 32])
 	(void)snprintf(buf, 32, "%.*e", digits - 1, value);
 	const char *e = strchr(buf, 'e');
 	long exponent = e ? strtol(e + 1, NULL, 10) : EXPONENT_MAX;
+	int decimals = (int)(digits - 1 > exponent ? digits - 1 - exponent : 0);
 	if (exponent >= EXPONENT_MIN && exponent < EXPONENT_MAX)
-		(void)snprintf(buf, 32, "%.*f", (int)(digits - 1 > exponent ? digits - 1 - exponent : 0),
-			       value);
+		(void)snprintf(buf, 32, "%.*f", decimals, value);
 }

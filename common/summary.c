@@ -104,13 +104,22 @@ static int replay_kind(const struct json *from, size_t kind,
 		return 0;
 	if (!kinds[kind].list)
 		return fn(userdata, kinds[kind].kind, value);
-	for (size_t i = 0; r >= 0 && i < json_length(value); i++) {
+	for (size_t i = 0; r >= 0 && i < json_length(value); i++)
 		r = fn(userdata, kinds[kind].kind, json_at(value, i));
-		if (strcmp(kinds[kind].kind, "runtime") != 0)
-			continue;
+	return r;
+}
+
+/// Each runtime, followed by what is in it.
+static int replay_runtimes(const struct json *runtimes,
+			   int (*fn)(void *userdata, const char *kind, const struct json *value),
+			   void *userdata)
+{
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < json_length(runtimes); i++) {
+		r = fn(userdata, "runtime", json_at(runtimes, i));
 		for (size_t k = 0; r >= 0 && k < ARRAY_SIZE(kinds); k++)
 			if (kinds[k].of_runtime)
-				r = replay_kind(json_at(value, i), k, fn, userdata);
+				r = replay_kind(json_at(runtimes, i), k, fn, userdata);
 	}
 	return r;
 }
@@ -123,7 +132,7 @@ int summary_replay(const struct json *root,
 	if (json_get(root, "core"))
 		r = fn(userdata, "core", json_get(root, "core"));
 	for (size_t k = 0; r >= 0 && k < ARRAY_SIZE(kinds); k++)
-		if (!kinds[k].of_runtime)
+		if (!kinds[k].of_runtime && strcmp(kinds[k].kind, "runtime") != 0)
 			r = replay_kind(root, k, fn, userdata);
-	return r;
+	return r < 0 ? r : replay_runtimes(json_get(root, "runtimes"), fn, userdata);
 }

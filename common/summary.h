@@ -7,8 +7,9 @@
  * DOC: The lines of an analysis as one object
  *
  * {"core": {...}, "images": [...], "warnings": [...], "runtimes": [{..., "threads": [...],
- * "findings": [...], "groups": [...], "crash": {...}}]}: what `snapctl goroutines --json` prints, and
- * what is attached to cores. Bounded: what comes beyond the limit is dropped, and "cut" says so.
+ * "findings": [...], "groups": [...], "crash": {...}}]}: what `snapctl goroutines --json` prints,
+ * and what is attached to cores. Bounded: what comes beyond the limit is dropped, and "cut" says
+ * so.
  */
 struct summary {
 	struct json *root, *runtime; ///< runtime: the one that lines belong to now, or NULL

@@ -42,7 +42,7 @@ struct core {
 	uint64_t *offsets; ///< of each segment in the file
 	uint64_t notes_offset, notes_bytes; ///< all but procsnap's own
 	uint64_t note_room, size;
-	uint64_t attached_offset, attached_bytes; ///< of the second segment of notes, if there is one
+	uint64_t attached_offset, attached_bytes; ///< of the second segment of notes, or 0
 	struct gaps gaps;
 	atomic_bool abort;
 

@@ -83,8 +83,8 @@ struct snap_error *core_finish(struct core *core, int fd, const struct core_fact
 	_must_check_;
 
 /**
- * Adds a note of @len bytes behind everything else of a finished core, in a second PT_NOTE segment for
- * which the headers have room. Readers that know only one find the first one as before.
+ * Adds a note of @len bytes behind everything else of a finished core, in a second PT_NOTE segment
+ * for which the headers have room. Readers that know only one find the first one as before.
  */
 struct snap_error *core_attach(struct core *core, int fd, uint32_t type, const void *data,
 			       size_t len) _must_check_;

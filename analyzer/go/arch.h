@@ -6,9 +6,9 @@
 /**
  * DOC: Machines
  *
- * All that differs between amd64 and arm64 for a reader of Go programs: where registers are in a core,
- * how calls leave return addresses, how code names global variables, what a signal leaves on the
- * stack. One file each; nothing else knows machines.
+ * All that differs between amd64 and arm64 for a reader of Go programs: where registers are in a
+ * core, how calls leave return addresses, how code names global variables, what a signal leaves on
+ * the stack. One file each; nothing else knows machines.
  */
 
 /// The registers that matter for walking a stack.
@@ -35,7 +35,8 @@ struct go_arch {
 	bool (*thread_regs)(const struct core_thread *thread, struct go_regs *ret);
 	/// The address of the g in a register or thread-local storage; 0 when unknown.
 	uint64_t (*thread_g)(const struct core_thread *thread, struct memory *mem);
-	/// Registers that a signal interrupted, when @sp is what the handler's trampoline returns to.
+	/// Registers that a signal interrupted, when @sp is what the handler's trampoline returns
+	/// to.
 	bool (*signal_regs)(struct memory *mem, uint64_t sp, struct go_regs *ret);
 	/// Where its siginfo_t is then.
 	uint64_t (*signal_info)(uint64_t sp);

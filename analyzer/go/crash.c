@@ -88,7 +88,7 @@ static void read_panics(struct go_runtime *rt, uint64_t g, struct go_crash *cras
 }
 
 /// Where the lines before @line begin that tell more about it.
-static char *lines_before(char *text, char *line)
+static char *lines_before(const char *text, char *line)
 {
 	static const char *const starts[] = { "runtime: ", "unexpected fault address " };
 	for (char *begin = line; begin > text; line = begin) {
@@ -133,8 +133,8 @@ static void read_fatal(struct go_runtime *rt, struct go_crash *crash)
 /**
  * How likely a signal is to be the one that began it all; 0: not at all.
  *
- * The runtime sends SIGQUIT to all its threads, so that each prints its stack, and SIGABRT to itself
- * in the end.
+ * The runtime sends SIGQUIT to all its threads, so that each prints its stack, and SIGABRT to
+ * itself in the end.
  */
 static int signal_rank(const struct go_signal *signal, const struct go_crash *crash)
 {

@@ -7,9 +7,10 @@
 /**
  * DOC: Why a Go program died
  *
- * From a core that a crash left (GOTRACEBACK=crash, or a signal that Go does not handle): the goroutine
- * that did it, its panics with their values, the signal, and the text of a fatal error. The runtime
- * turns errors into strings before it prints them, so their messages are in memory as text.
+ * From a core that a crash left (GOTRACEBACK=crash, or a signal that Go does not handle): the
+ * goroutine that did it, its panics with their values, the signal, and the text of a fatal error.
+ * The runtime turns errors into strings before it prints them, so their messages are in memory as
+ * text.
  */
 
 enum { GO_PANICS_MAX = 64 };

@@ -22,6 +22,7 @@ enum {
 
 struct unit {
 	uint64_t die; ///< offset of its first entry
+	struct dw_base base;
 	bool runtime, indexed;
 };
 
@@ -44,7 +45,7 @@ static int section_info(void *object, dwarf_index index, dwarf_section *ret,
 			int *error _unused_)
 {
 	const struct dw_sections *s = object;
-	if (index > DW_SECTIONS)
+	if (index > DW_LIBRARY_SECTIONS)
 		return DW_DLV_NO_ENTRY;
 	dwarf_section none = DWARF_SECTION("", 0);
 	*ret = none;
@@ -72,21 +73,22 @@ static Dwarf_Small address_bytes(void *object _unused_)
 
 static Dwarf_Unsigned section_count(void *object _unused_)
 {
-	return DW_SECTIONS + 1;
+	return DW_LIBRARY_SECTIONS + 1;
 }
 
 _unused_ static Dwarf_Unsigned file_bytes(void *object)
 {
 	const struct dw_sections *s = object;
 	uint64_t sum = 0;
-	for (size_t i = 0; i < DW_SECTIONS; i++)
+	for (size_t i = 0; i < DW_LIBRARY_SECTIONS; i++)
 		sum += s->list[i].size;
 	return sum;
 }
 
 static int load_section(void *object, dwarf_index index, Dwarf_Small **ret, int *error _unused_)
 {
-	*ret = index ? dw_section_data(object, index - 1) : NULL;
+	bool ours = index && index <= DW_LIBRARY_SECTIONS;
+	*ret = ours ? dw_section_data(object, (enum dw_section_index)(index - 1)) : NULL;
 	return *ret ? DW_DLV_OK : DW_DLV_NO_ENTRY;
 }
 
@@ -126,6 +128,34 @@ static bool is_go(Dwarf_Debug dbg, Dwarf_Die die)
 	       dw_die_number(dbg, die, DW_AT_language, &language) && language == DW_LANG_Go;
 }
 
+/// The list at @offset of the section that the unit's version has for it.
+static struct dw_list list_at(struct go_dwarf *dw, const struct dw_base *base, bool locations,
+			      uint64_t offset)
+{
+	enum { DWARF5 = 5 };
+	enum dw_section_index old = locations ? DW_LOC : DW_RANGES;
+	enum dw_section_index new = locations ? DW_LOCLISTS : DW_RNGLISTS;
+	return (struct dw_list){
+		.data = dw_section_from(&dw->sections, base->version < DWARF5 ? old : new, offset),
+		.addresses = dw_section_from(&dw->sections, DW_ADDR, 0),
+		.base = *base,
+		.locations = locations,
+	};
+}
+
+static void read_ranges(struct go_dwarf *dw, Dwarf_Die die, struct unit *unit)
+{
+	uint64_t offset;
+	unit->base.version = dw_die_version(die);
+	(void)dw_die_low_pc(dw->dbg, die, &unit->base.low_pc); // 0 when there is none
+	if (!dw_die_reference(dw->dbg, die, DW_AT_addr_base, &unit->base.addresses))
+		unit->base.addresses = 0;
+	if (!dw_die_reference(dw->dbg, die, DW_AT_ranges, &offset))
+		return;
+	struct dw_list list = list_at(dw, &unit->base, false, offset);
+	(void)dw_ranges_add(&dw->ranges, &list, dw->n_units); // no arguments of some functions
+}
+
 static bool add_unit(struct go_dwarf *dw, Dwarf_Die die)
 {
 	struct unit unit = { 0 };
@@ -139,7 +169,7 @@ static bool add_unit(struct go_dwarf *dw, Dwarf_Die die)
 			return false;
 		dw->units = bigger;
 	}
-	dw_ranges_read(dw->dbg, die, dw->n_units, &dw->ranges);
+	read_ranges(dw, die, &unit);
 	dw->units[dw->n_units++] = unit;
 	return true;
 }
@@ -245,7 +275,7 @@ static void index_unit(struct go_dwarf *dw, struct unit *unit)
 	dw_die_free(top);
 }
 
-Dwarf_Die go_dwarf_function(struct go_dwarf *dw, uint64_t pc)
+Dwarf_Die go_dwarf_function(struct go_dwarf *dw, uint64_t pc, struct dw_base *ret_base)
 {
 	uint32_t offset;
 	size_t unit;
@@ -253,5 +283,24 @@ Dwarf_Die go_dwarf_function(struct go_dwarf *dw, uint64_t pc)
 		return NULL;
 	if (!dw->units[unit].indexed)
 		index_unit(dw, &dw->units[unit]);
+	*ret_base = dw->units[unit].base;
 	return map_get(&dw->functions, pc, &offset) ? dw_die_at(dw->dbg, offset) : NULL;
+}
+
+void go_dwarf_places(struct go_dwarf *dw, Dwarf_Die die, const struct dw_base *base,
+		     struct dw_places *ret)
+{
+	struct dw_list_entry entry = { .high = UINT64_MAX };
+	uint64_t offset;
+	*ret = (struct dw_places){ .n = 0 };
+	entry.expression = dw_die_bytes(dw->dbg, die, DW_AT_location);
+	if (!entry.expression.bad) {
+		(void)dw_places_add(ret, &entry); // unknown then
+		return;
+	}
+	if (!dw_die_reference(dw->dbg, die, DW_AT_location, &offset))
+		return;
+	struct dw_list list = list_at(dw, base, true, offset);
+	while (dw_list_next(&list, &entry) && dw_places_add(ret, &entry) == 0)
+		;
 }

@@ -7,9 +7,10 @@
 /**
  * DOC: Debugging information
  *
- * Most Go programs have DWARF, and nothing here needs it; but where the tables of layout.h cannot help,
- * it knows the structures of the runtime, and it alone knows the names and types of arguments. It is
- * read with libdwarf, which gets the sections from us: in the sandbox it could not open a file.
+ * Most Go programs have DWARF, and nothing here needs it; but where the tables of layout.h cannot
+ * help, it knows the structures of the runtime, and it alone knows the names and types of
+ * arguments. It is read with libdwarf, which gets the sections from us: in the sandbox it could not
+ * open a file.
  *
  * Opening costs nothing. Units are listed and sections inflated by the first question.
  */

@@ -35,16 +35,6 @@ static inline void dwarf_close_object(Dwarf_Debug dbg)
 	(void)dwarf_object_finish(dbg); // has nothing to fail at
 }
 
-static inline void dwarf_close_locations(Dwarf_Loc_Head_c head)
-{
-	dwarf_dealloc_loc_head_c(head);
-}
-
-static inline void dwarf_close_ranges(Dwarf_Debug dbg, Dwarf_Ranges *ranges, Dwarf_Signed n)
-{
-	dwarf_dealloc_ranges(dbg, ranges, n);
-}
-
 #else
 
 typedef Dwarf_Obj_Access_Interface dwarf_object;
@@ -65,16 +55,6 @@ typedef Dwarf_Endianness dwarf_order;
 static inline void dwarf_close_object(Dwarf_Debug dbg)
 {
 	(void)dwarf_object_finish(dbg, NULL);
-}
-
-static inline void dwarf_close_locations(Dwarf_Loc_Head_c head)
-{
-	dwarf_loc_head_c_dealloc(head);
-}
-
-static inline void dwarf_close_ranges(Dwarf_Debug dbg, Dwarf_Ranges *ranges, Dwarf_Signed n)
-{
-	dwarf_ranges_dealloc(dbg, ranges, n);
 }
 
 #endif

@@ -83,7 +83,7 @@ bool dw_die_low_pc(Dwarf_Debug dbg, Dwarf_Die die, uint64_t *ret)
 	return found(dbg, r, error);
 }
 
-Dwarf_Attribute dw_die_attribute(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute)
+static Dwarf_Attribute get_attribute(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute)
 {
 	Dwarf_Attribute attr = NULL;
 	Dwarf_Error error = NULL;
@@ -91,10 +91,10 @@ Dwarf_Attribute dw_die_attribute(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attrib
 	return found(dbg, r, error) ? attr : NULL;
 }
 
-void dw_attribute_free(Dwarf_Attribute attribute)
+static void free_attribute(Dwarf_Attribute attr)
 {
-	if (attribute)
-		dwarf_dealloc_attribute(attribute);
+	if (attr)
+		dwarf_dealloc_attribute(attr);
 }
 
 /// Reads what flags, unsigned and signed numbers are made of; false for anything else.
@@ -121,19 +121,49 @@ static bool read_number(Dwarf_Debug dbg, Dwarf_Attribute attr, uint64_t *ret)
 
 bool dw_die_number(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute, uint64_t *ret)
 {
-	Dwarf_Attribute attr = dw_die_attribute(dbg, die, attribute);
+	Dwarf_Attribute attr = get_attribute(dbg, die, attribute);
 	bool ok = attr && read_number(dbg, attr, ret);
-	dw_attribute_free(attr);
+	free_attribute(attr);
 	return ok;
 }
 
 bool dw_die_reference(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute, uint64_t *ret)
 {
-	Dwarf_Attribute attr = dw_die_attribute(dbg, die, attribute);
+	Dwarf_Attribute attr = get_attribute(dbg, die, attribute);
 	Dwarf_Off offset = 0;
 	Dwarf_Error error = NULL;
 	int r = attr ? dwarf_global_formref(attr, &offset, &error) : DW_DLV_NO_ENTRY;
-	dw_attribute_free(attr);
+	free_attribute(attr);
 	*ret = offset;
 	return found(dbg, r, error);
+}
+
+struct span dw_die_bytes(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute)
+{
+	struct span bytes = { .bad = true };
+	Dwarf_Attribute attr = get_attribute(dbg, die, attribute);
+	Dwarf_Unsigned size = 0;
+	Dwarf_Ptr data = NULL;
+	Dwarf_Block *block = NULL;
+	Dwarf_Error error = NULL;
+	if (!attr)
+		return bytes;
+	int r = dwarf_formexprloc(attr, &size, &data, &error);
+	if (found(dbg, r, error)) {
+		bytes = span_of(data, size);
+	} else {
+		r = dwarf_formblock(attr, &block, &error);
+		if (found(dbg, r, error)) {
+			bytes = span_of(block->bl_data, block->bl_len);
+			dwarf_dealloc(dbg, block, DW_DLA_BLOCK); // the bytes are not its own
+		}
+	}
+	free_attribute(attr);
+	return bytes;
+}
+
+uint16_t dw_die_version(Dwarf_Die die)
+{
+	Dwarf_Half version = 0, offset_bytes = 0;
+	return dwarf_get_version_of_die(die, &version, &offset_bytes) == DW_DLV_OK ? version : 0;
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/span.h"
 #include "dwarf_compat.h"
 
 /**
@@ -32,8 +33,9 @@ bool dw_die_offset(Dwarf_Debug dbg, Dwarf_Die die, uint64_t *ret);
 bool dw_die_low_pc(Dwarf_Debug dbg, Dwarf_Die die, uint64_t *ret);
 /// The value of an attribute that is a number or a flag.
 bool dw_die_number(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute, uint64_t *ret);
-/// The offset of the entry that an attribute names.
+/// The offset of the entry, or of the place in another section, that an attribute names.
 bool dw_die_reference(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute, uint64_t *ret);
-/// The attribute itself, to be freed with dw_attribute_free(); NULL for none.
-Dwarf_Attribute dw_die_attribute(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute);
-void dw_attribute_free(Dwarf_Attribute attribute);
+/// The bytes of an attribute that has a size, such as an expression; a bad span when it is none.
+struct span dw_die_bytes(Dwarf_Debug dbg, Dwarf_Die die, uint16_t attribute);
+/// The version of DWARF that the unit of @die is in; 0 when unknown.
+uint16_t dw_die_version(Dwarf_Die die);

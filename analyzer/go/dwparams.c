@@ -153,7 +153,8 @@ static struct go_param *new_param(struct function *f, const struct go_param *par
 
 /// What the compiler calls &x is where x is on the heap: a parameter from the beginning, or a
 /// variable that follows the parameter.
-static void add_entry(struct go_dwarf *dw, Dwarf_Die die, struct function *f)
+static void add_entry(struct go_dwarf *dw, Dwarf_Die die, const struct dw_base *base,
+		      struct function *f)
 {
 	Dwarf_Debug dbg = go_dwarf_handle(dw);
 	struct go_param param = { .kind = 0 }, *p = NULL;
@@ -169,20 +170,21 @@ static void add_entry(struct go_dwarf *dw, Dwarf_Die die, struct function *f)
 		p = new_param(f, &param);
 	struct dw_places *places = p ? &p->places[name[0] == '&' ? ON_HEAP : IN_FRAME] : NULL;
 	if (places && !places->list)
-		dw_places_read(dbg, die, places);
+		go_dwarf_places(dw, die, base, places);
 	dw_die_free(description);
 }
 
 static void read_function(struct go_dwarf *dw, uint64_t pc, struct function *f)
 {
 	Dwarf_Debug dbg = go_dwarf_handle(dw);
-	Dwarf_Die top = go_dwarf_function(dw, pc);
+	struct dw_base base;
+	Dwarf_Die top = go_dwarf_function(dw, pc, &base);
 	if (!top)
 		return;
 	f->known = true;
 	Dwarf_Die die = dw_die_child(dbg, top);
 	for (; die; die = go_dwarf_next(dw, die))
-		add_entry(dw, die, f);
+		add_entry(dw, die, &base, f);
 	dw_die_free(top);
 }
 

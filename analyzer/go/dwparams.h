@@ -8,9 +8,9 @@
 /**
  * DOC: Names and values of arguments
  *
- * What functions were called with, by the names and types that the debugging information has. Values
- * are read from where it says that they are at the frame's pc; what was in a register, or is not
- * needed any more and was overwritten, is "?". Each function is looked up once.
+ * What functions were called with, by the names and types that the debugging information has.
+ * Values are read from where it says that they are at the frame's pc; what was in a register, or is
+ * not needed any more and was overwritten, is "?". Each function is looked up once.
  */
 struct go_params;
 

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "dwdie.h"
+#include "dwlists.h"
 
 /**
  * DOC: Where variables are
@@ -34,8 +34,8 @@ struct dw_places {
 	size_t n;
 };
 
-/// Reads DW_AT_location of @die. None when there is no such or it is damaged.
-void dw_places_read(Dwarf_Debug dbg, Dwarf_Die die, struct dw_places *ret);
+/// Adds what @expression says, for all pcs of @entry. -ENOMEM; -E2BIG when there are too many.
+int dw_places_add(struct dw_places *places, const struct dw_list_entry *entry);
 void dw_places_deinit(struct dw_places *places);
 /// The place at @pc; NULL for none.
 const struct dw_place *dw_places_at(const struct dw_places *places, uint64_t pc);

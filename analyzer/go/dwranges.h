@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "dwdie.h"
+#include "dwlists.h"
 
 /**
  * DOC: Where the code of units is
@@ -19,11 +19,10 @@ struct dw_range {
 struct dw_ranges {
 	struct dw_range *list; ///< ascending once sorted
 	size_t n, max;
-	uint64_t seen; ///< of all units, also of those that were not taken
 };
 
-/// Adds those of the unit number @unit, whose first entry is @die.
-void dw_ranges_read(Dwarf_Debug dbg, Dwarf_Die die, size_t unit, struct dw_ranges *ret);
+/// Adds those in @list, of the unit number @unit. -ENOMEM; -E2BIG when there are too many.
+int dw_ranges_add(struct dw_ranges *ranges, struct dw_list *list, size_t unit);
 void dw_ranges_sort(struct dw_ranges *ranges);
 void dw_ranges_deinit(struct dw_ranges *ranges);
 /// Finds the unit that has code at @pc; false for none.

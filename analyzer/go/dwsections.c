@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "dwsections.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -9,17 +10,18 @@ enum {
 	// The debugging information of Kubernetes and of Docker: 30 to 60 MiB. The analyzer as a
 	// whole may use 2 GiB.
 	SECTION_MAX_BYTES = 256 << 20,
-	// What deflate can make of a byte: zlib.net/zlib_tech.html. More is a lie, and not allocated.
+	// What deflate can make of a byte: zlib.net/zlib_tech.html. More is a lie, and not
+	// allocated.
 	RATIO_MAX = 1032,
 	ZDEBUG_HEAD_BYTES = 12, // "ZLIB" and a size in big-endian order
 };
 
-static const char *const names[DW_SECTIONS][2] = {
-	{ ".debug_info", ".zdebug_info" },	   { ".debug_abbrev", ".zdebug_abbrev" },
-	{ ".debug_str", ".zdebug_str" },	   { ".debug_line_str", ".zdebug_line_str" },
-	{ ".debug_addr", ".zdebug_addr" },	   { ".debug_loc", ".zdebug_loc" },
-	{ ".debug_loclists", ".zdebug_loclists" }, { ".debug_ranges", ".zdebug_ranges" },
-	{ ".debug_rnglists", ".zdebug_rnglists" },
+static const char *const names[DW_SECTIONS] = {
+	[DW_INFO] = ".zdebug_info",	    [DW_ABBREV] = ".zdebug_abbrev",
+	[DW_STR] = ".zdebug_str",	    [DW_LINE_STR] = ".zdebug_line_str",
+	[DW_ADDR] = ".zdebug_addr",	    [DW_LOC] = ".zdebug_loc",
+	[DW_LOCLISTS] = ".zdebug_loclists", [DW_RANGES] = ".zdebug_ranges",
+	[DW_RNGLISTS] = ".zdebug_rnglists",
 };
 
 static bool read_chdr(const struct elf_file *elf, struct dw_section *s)
@@ -67,17 +69,17 @@ bool dw_sections_init(struct dw_sections *sections, const struct elf_file *elf)
 	*sections = (struct dw_sections){ .elf = elf };
 	for (size_t i = 0; i < DW_SECTIONS; i++) {
 		struct dw_section *s = &sections->list[i];
-		s->name = names[i][0];
-		s->shdr = elf_section(elf, names[i][0]);
+		(void)snprintf(s->name, sizeof(s->name), ".%s", names[i] + 2);
+		s->shdr = elf_section(elf, s->name);
 		bool zdebug = !s->shdr;
 		if (zdebug)
-			s->shdr = elf_section(elf, names[i][1]);
+			s->shdr = elf_section(elf, names[i]);
 		if (s->shdr && !read_head(elf, s, zdebug)) {
 			s->shdr = NULL;
 			s->size = 0;
 		}
 	}
-	return sections->list[0].shdr && sections->list[1].shdr;
+	return sections->list[DW_INFO].shdr && sections->list[DW_ABBREV].shdr;
 }
 
 void dw_sections_deinit(struct dw_sections *sections)
@@ -125,14 +127,22 @@ static uint8_t *load(const struct elf_file *elf, const struct dw_section *s)
 	return data;
 }
 
-uint8_t *dw_section_data(struct dw_sections *sections, size_t index)
+uint8_t *dw_section_data(struct dw_sections *sections, enum dw_section_index index)
 {
-	struct dw_section *s = index < DW_SECTIONS ? &sections->list[index] : NULL;
-	if (!s || !s->shdr || s->bad)
+	struct dw_section *s = &sections->list[index];
+	if (!s->shdr || s->bad)
 		return NULL;
 	if (!s->data) {
 		s->data = load(sections->elf, s);
 		s->bad = !s->data;
 	}
 	return s->data;
+}
+
+struct span dw_section_from(struct dw_sections *sections, enum dw_section_index index,
+			    uint64_t offset)
+{
+	const uint8_t *data = dw_section_data(sections, index);
+	uint64_t size = data ? sections->list[index].size : 0;
+	return offset < size ? span_of(data + offset, (size_t)(size - offset)) : span_of(NULL, 0);
 }

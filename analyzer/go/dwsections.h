@@ -2,6 +2,7 @@
 #pragma once
 
 #include "analyzer/elf.h"
+#include "common/span.h"
 
 /**
  * DOC: Sections of debugging information
@@ -11,12 +12,24 @@
  * that types and arguments are found in.
  */
 
-enum { DW_SECTIONS = 9 };
+enum dw_section_index {
+	DW_INFO,
+	DW_ABBREV,
+	DW_STR,
+	DW_LINE_STR,
+	DW_ADDR,
+	DW_LOC,
+	DW_LOCLISTS,
+	DW_RANGES,
+	DW_RNGLISTS,
+	DW_SECTIONS,
+	DW_LIBRARY_SECTIONS = DW_LOC, ///< those before it are what libdwarf gets
+};
 
 struct dw_sections {
 	const struct elf_file *elf; ///< borrowed
 	struct dw_section {
-		const char *name; ///< ".debug_info", whatever it is called in the file
+		char name[20]; ///< ".debug_info", whatever it is called in the file
 		const Elf64_Shdr *shdr; ///< NULL: there is none
 		uint64_t size; ///< inflated
 		uint64_t skip; ///< bytes before the deflated ones
@@ -30,4 +43,7 @@ struct dw_sections {
 bool dw_sections_init(struct dw_sections *sections, const struct elf_file *elf);
 void dw_sections_deinit(struct dw_sections *sections);
 /// The bytes of a section, borrowed; NULL when there are none or they are damaged.
-uint8_t *dw_section_data(struct dw_sections *sections, size_t index);
+uint8_t *dw_section_data(struct dw_sections *sections, enum dw_section_index index);
+/// The same from @offset on; an empty one when there are none.
+struct span dw_section_from(struct dw_sections *sections, enum dw_section_index index,
+			    uint64_t offset);

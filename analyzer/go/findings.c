@@ -20,7 +20,8 @@ enum {
 #define MINUTE_NS ((int64_t)60 * 1000 * 1000 * 1000)
 
 struct tally {
-	uint64_t user, leaked, runnable, running, outside; ///< outside: something else may wake them
+	uint64_t user, leaked, runnable, running;
+	uint64_t outside; ///< that something else than a goroutine may wake
 	uint64_t long_locked, long_channel;
 	int64_t longest_lock_ns, longest_channel_ns;
 };
@@ -87,8 +88,8 @@ static int report_leaked(const struct tally *t, const struct report_sink *sink)
 	if (!t->leaked)
 		return 0;
 	if (strbuf_addf(&text,
-			"%" PRIu64 " goroutines are leaked: the garbage collector found that nothing "
-			"can reach what they wait for",
+			"%" PRIu64 " goroutines are leaked: the garbage collector found that "
+			"nothing can reach what they wait for",
 			t->leaked) < 0)
 		return -ENOMEM;
 	struct json *json = json_new_object();
@@ -102,8 +103,8 @@ static int report_long(const struct tally *t, const struct report_sink *sink)
 	if (t->long_locked) {
 		_cleanup_strbuf_ struct strbuf text = { 0 };
 		if (strbuf_addf(&text,
-				"%" PRIu64 " goroutines have waited for a lock for %d minutes or more, "
-				"the longest for at least %" PRId64,
+				"%" PRIu64 " goroutines have waited for a lock for %d minutes or "
+				"more, the longest for at least %" PRId64,
 				t->long_locked, LONG_LOCK_MINUTES,
 				t->longest_lock_ns / MINUTE_NS) < 0)
 			return -ENOMEM;
@@ -174,7 +175,7 @@ static int count_crowds(struct go_goroutines *gs, struct crowd **ret, size_t *re
 		uint32_t index;
 		if (!g->object || g->flags & GO_G_SYSTEM)
 			continue;
-		if (map_get(&seen, g->object, &index)) {
+		if (list && map_get(&seen, g->object, &index)) {
 			list[index].count++;
 			continue;
 		}

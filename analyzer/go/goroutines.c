@@ -314,7 +314,8 @@ static bool runs_finalizer(struct go_runtime *rt, const struct go_goroutine *g,
 			   const struct go_stack *stack)
 {
 	const struct go_func *f = go_func_at(&rt->symtab, go_u64(rt, g->addr, GO_G_STARTPC));
-	if (!f || (strcmp(f->name, "runtime.runfinq") && strcmp(f->name, "runtime.runFinalizers")))
+	if (!f || (strcmp(f->name, "runtime.runfinq") != 0 &&
+		   strcmp(f->name, "runtime.runFinalizers") != 0))
 		return false;
 	for (size_t i = 0; i < stack->n; i++)
 		if (strncmp(stack->frames[i].func->name, "runtime.", 8) != 0)

@@ -6,8 +6,8 @@
 /**
  * DOC: All goroutines
  *
- * One pass over the runtime's list: who there is, what each waits for, and its stack. Stacks are kept
- * once, however many goroutines stand there, so a million goroutines need about 100 MB.
+ * One pass over the runtime's list: who there is, what each waits for, and its stack. Stacks are
+ * kept once, however many goroutines stand there, so a million goroutines need about 100 MB.
  */
 
 enum go_status { // src/runtime/runtime2.go
@@ -82,7 +82,8 @@ struct go_goroutines {
 enum { GO_PC_TRAP = 63 };
 
 /// Reads them all.
-struct snap_error *go_goroutines_read(struct go_runtime *rt, struct go_goroutines *ret) _must_check_;
+struct snap_error *go_goroutines_read(struct go_runtime *rt,
+				      struct go_goroutines *ret) _must_check_;
 void go_goroutines_deinit(struct go_goroutines *gs);
 
 /// Walks the stack of one again, for its frames' addresses. -ENOMEM.

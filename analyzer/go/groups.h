@@ -7,8 +7,8 @@
 /**
  * DOC: Goroutines with the same stack
  *
- * A program has a hundred thousand goroutines in ten places. A group is one place: how many are there,
- * in which states, for how long, and what labels all of them have.
+ * A program has a hundred thousand goroutines in ten places. A group is one place: how many are
+ * there, in which states, for how long, and what labels all of them have.
  */
 
 enum { GO_STATES_MAX = 32, GO_GROUP_IDS = 10, GO_LABELS_COMPARED = 256 };

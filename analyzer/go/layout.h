@@ -7,10 +7,10 @@
 /**
  * DOC: Layouts of the Go runtime, by version
  *
- * Where the fields of the runtime's structures lie, and which of the formats of its tables a version
- * has. The offsets of all fields here are the same on amd64 and arm64, and do not change between the
- * patch releases of a minor version. They come from type-checking src/runtime of every release with the
- * gc layout rules and were compared with the DWARF of real binaries (docs/GO.md).
+ * Where the fields of the runtime's structures lie, and which of the formats of its tables a
+ * version has. The offsets of all fields here are the same on amd64 and arm64, and do not change
+ * between the patch releases of a minor version. They come from type-checking src/runtime of every
+ * release with the gc layout rules and were compared with the DWARF of real binaries (docs/GO.md).
  */
 
 enum {

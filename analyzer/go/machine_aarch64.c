@@ -11,7 +11,8 @@ enum {
 	REG_SP = 31,
 	REG_PC = 32,
 	REGS_BYTES = 34 * 8,
-	// struct rt_sigframe: siginfo, then ucontext with sigcontext {fault_address, regs} 176 bytes in
+	// struct rt_sigframe: siginfo, then ucontext with sigcontext {fault_address, regs} 176
+	// bytes in
 	SIGFRAME_REGS = 128 + 176 + 8,
 };
 

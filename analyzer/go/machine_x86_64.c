@@ -62,8 +62,8 @@ static uint64_t signal_info(uint64_t sp)
 }
 
 /**
- * The bytes of immediate operand behind the displacement, of an instruction that names memory relative
- * to the instruction pointer; -1 when it is none of those that matter.
+ * The bytes of immediate operand behind the displacement, of an instruction that names memory
+ * relative to the instruction pointer; -1 when it is none of those that matter.
  *
  * MOV, LEA, CMP, ADD, XCHG and comparisons with a constant: what Go's compiler makes for loads and
  * stores of global variables.

@@ -425,13 +425,19 @@ static uint64_t bubble_id(struct go_runtime *rt, const struct go_goroutine *g)
 	return bubble ? go_u64(rt, bubble, GO_BUBBLE_ID) : 0;
 }
 
-/// Waits that only goroutines of the same synctest bubble can end, src/runtime/runtime2.go. Where the
-/// state has it in its name, it need not be said again.
+/// Waits that only goroutines of the same synctest bubble can end, src/runtime/runtime2.go. Where
+/// the state has it in its name, it need not be said again.
 static bool is_durable(const char *state)
 {
 	static const char *const states[] = {
-		"chan receive (nil chan)", "chan send (nil chan)", "select (no cases)", "sleep",
-		"sync.Cond.Wait",	   "coroutine",		   "synctest.Run",	"synctest.Wait",
+		"chan receive (nil chan)",
+		"chan send (nil chan)",
+		"select (no cases)",
+		"sleep",
+		"sync.Cond.Wait",
+		"coroutine",
+		"synctest.Run",
+		"synctest.Wait",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
 		if (!strcmp(state, states[i]))

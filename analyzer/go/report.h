@@ -8,8 +8,8 @@
  * DOC: The model
  *
  * Everything that was found, as JSON lines: one object a line with one key that says what it is, so
- * that a million goroutines need no more memory here than one. docs/GO.md lists the fields. Addresses
- * are strings in hexadecimal, since many readers of JSON lose bits of large numbers.
+ * that a million goroutines need no more memory here than one. docs/GO.md lists the fields.
+ * Addresses are strings in hexadecimal, since many readers of JSON lose bits of large numbers.
  */
 
 /// Where lines go. Returns 0 or a negative errno, which ends the report.

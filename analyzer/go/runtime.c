@@ -241,9 +241,9 @@ static bool find_all(struct go_runtime *rt)
 }
 
 /**
- * Debugging information is preferred to our table where that may be wrong: of a version that it does
- * not have, and when what it leads to is not what it should be (runtimes built with experiments).
- * Otherwise it is not even looked for, since large programs have a lot of it.
+ * Debugging information is preferred to our table where that may be wrong: of a version that it
+ * does not have, and when what it leads to is not what it should be (runtimes built with
+ * experiments). Otherwise it is not even looked for, since large programs have a lot of it.
  */
 static bool find_runtime(struct go_runtime *rt)
 {

@@ -9,10 +9,10 @@
 /**
  * DOC: Go runtimes in a process
  *
- * Usually one, the program itself; shared libraries made by Go bring their own. Each is found by the
- * table of functions in its image, then by its moduledata, then by the global variables that its
- * functions name, so that neither symbols nor debug information nor section headers are needed. What
- * is found is checked against what it must look like before anything is believed.
+ * Usually one, the program itself; shared libraries made by Go bring their own. Each is found by
+ * the table of functions in its image, then by its moduledata, then by the global variables that
+ * its functions name, so that neither symbols nor debug information nor section headers are needed.
+ * What is found is checked against what it must look like before anything is believed.
  */
 
 enum { GO_VERSION_MAX = 128 };

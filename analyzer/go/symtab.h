@@ -9,10 +9,11 @@
 /**
  * DOC: Functions of Go modules
  *
- * Every Go program carries, stripped or not, a table of its functions (pclntab): names, files and lines,
- * frame sizes and inlined calls by pc. A module is what one linker run made: the program, a plugin, a
- * shared library; moduledata says where its tables are. All is read from the process's memory,
- * bounds-checked, and remembered by pc, since a million goroutines stand in a few hundred places.
+ * Every Go program carries, stripped or not, a table of its functions (pclntab): names, files and
+ * lines, frame sizes and inlined calls by pc. A module is what one linker run made: the program, a
+ * plugin, a shared library; moduledata says where its tables are. All is read from the process's
+ * memory, bounds-checked, and remembered by pc, since a million goroutines stand in a few hundred
+ * places.
  *
  * src/runtime/symtab.go, src/internal/abi/symtab.go.
  */

@@ -90,7 +90,8 @@ static const struct go_func *jump(struct walk *w, const struct go_func *f, uint8
 		*flags = f ? f->flags : 0;
 	} else if (f->role == GO_ROLE_SYSTEMSTACK) {
 		*flags &= (uint8_t)~GO_FUNC_SP_WRITE;
-		// With a link register, at its very beginning or end the stack has not been switched.
+		// With a link register, at its very beginning or end the stack has not been
+		// switched.
 		if (w->rt->arch->link_register &&
 		    (!go_sp_delta(&w->rt->symtab, f, w->pc, &delta) || !delta))
 			return f;

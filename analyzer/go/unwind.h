@@ -6,14 +6,14 @@
 /**
  * DOC: Walking the stacks of goroutines
  *
- * The rules are those of the runtime's own tracebacks (src/runtime/traceback.go), by the frame sizes
- * of its tables, with two differences: reading never trusts the stack, and where the runtime stops at
- * the trampoline of a signal, this goes on with what the signal interrupted.
+ * The rules are those of the runtime's own tracebacks (src/runtime/traceback.go), by the frame
+ * sizes of its tables, with two differences: reading never trusts the stack, and where the runtime
+ * stops at the trampoline of a signal, this goes on with what the signal interrupted.
  *
  * A parked goroutine is walked from the registers that the scheduler saved. One that runs is walked
  * from its thread's registers, which may stand on the stack of the scheduler (g0), of a signal
- * handler (gsignal), in C code or in the kernel; the walk then goes over to the goroutine's own stack as
- * the code will when it returns.
+ * handler (gsignal), in C code or in the kernel; the walk then goes over to the goroutine's own
+ * stack as the code will when it returns.
  */
 
 enum {
@@ -49,7 +49,7 @@ struct go_stack {
 	struct go_frame *frames; ///< innermost first
 	size_t n, max;
 	enum go_stop stop;
-	struct go_signal signal; ///< the first one in time that interrupted it, of those on the stack
+	struct go_signal signal; ///< of those on the stack, the first one in time
 };
 
 void go_stack_deinit(struct go_stack *stack);
@@ -58,7 +58,8 @@ const char *go_stop_name(enum go_stop stop);
 
 /// Walks a goroutine that does not run, in place of what @stack had. -ENOMEM.
 int go_walk_parked(struct go_runtime *rt, uint64_t g, struct go_stack *stack);
-/// Walks what a thread does, from its registers, as far back as its goroutine's first function. -ENOMEM.
+/// Walks what a thread does, from its registers, as far back as its goroutine's first function.
+/// -ENOMEM.
 int go_walk_thread(struct go_runtime *rt, uint64_t m, const struct go_regs *regs,
 		   struct go_stack *stack);
 

@@ -7,8 +7,9 @@
 /**
  * DOC: Values of Go programs as text
  *
- * Arguments of frames as the runtime's tracebacks print them, values of interfaces as a panic prints
- * them, and profiler labels. All text is bounded and not escaped: whoever shows it does that.
+ * Arguments of frames as the runtime's tracebacks print them, values of interfaces as a panic
+ * prints them, and profiler labels. All text is bounded and not escaped: whoever shows it does
+ * that.
  */
 
 /// Kinds of types, src/internal/abi/type.go.

@@ -7,8 +7,8 @@
  * DOC: What goroutines are blocked on
  *
  * A goroutine that waits for channels has a list of sudogs, one for each channel; since Go 1.26 one
- * that waits for a semaphore (mutexes, wait groups, conditions) has one too. In older versions those
- * are found through the table of semaphores.
+ * that waits for a semaphore (mutexes, wait groups, conditions) has one too. In older versions
+ * those are found through the table of semaphores.
  */
 
 enum go_object_kind {

@@ -8,8 +8,8 @@
 /**
  * Analyses a process that is stopped meanwhile: only what is read of its memory is copied.
  *
- * Lines of the analysis go to @lines_fd, a regular file. @ret is the result of the job, owned by the
- * caller: pid, comm, pause_ns and the like.
+ * Lines of the analysis go to @lines_fd, a regular file. @ret is the result of the job, owned by
+ * the caller: pid, comm, pause_ns and the like.
  */
 struct snap_error *live_analyze(const struct job *job, const struct pidref *ref,
 				struct capture *capture, int lines_fd,
