@@ -190,6 +190,7 @@ $(BUILD)/targets/%-32: tests/targets/%.c $(wildcard tests/targets/*.h)
 		{ echo "no 32-bit compiler: apt install gcc-multilib; its tests will be skipped"; }
 
 $(BUILD)/targets/gohttp: $(wildcard tests/targets/gohttp/*.go)
+$(BUILD)/targets/goprof: $(wildcard tests/targets/goprof/*.go)
 $(BUILD)/targets/%: tests/targets/%/main.go tests/targets/%/go.mod
 	$(call say,GO,$@)
 	$(Q)mkdir -p $(@D)
@@ -236,6 +237,7 @@ bench: all targets ## Compare with gdb's gcore on the same processes
 LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(SNAPCTL_SRC) \
 	$(wildcard cmd/*.c cmd/worker/*.c)
 SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/bench tests/lint/*) \
+	tests/golang/fetch tests/golang/matrix tests/golang/crash \
 	$(wildcard completions/*.bash)
 
 lint: lint-text ## Check with clang-tidy, cppcheck, shellcheck, codespell, mandoc

@@ -2,6 +2,7 @@
 #include "analyze.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,13 @@ static uint64_t count_segments(const struct core *core)
 	return n;
 }
 
+/// Has the kernel put an address into the siginfo?
+static bool is_fault(int signal)
+{
+	return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
+	       signal == SIGTRAP;
+}
+
 static int report_core(const struct core *core, const struct report_sink *sink)
 {
 	struct json *json = json_new_object();
@@ -68,10 +76,23 @@ static int report_core(const struct core *core, const struct report_sink *sink)
 	if (core->n_threads && core->threads[0].cursig) {
 		struct span info = core->threads[0].siginfo;
 		json_set_u64(json, "signal", core->threads[0].cursig);
-		if (info.size >= SIGINFO_ADDR + 8)
+		if (info.size >= SIGINFO_ADDR + 8 && is_fault(core->threads[0].cursig))
 			report_address(json, "fault_address", span_u64(&info, SIGINFO_ADDR));
 	}
 	return sink->line(sink->userdata, "core", json);
+}
+
+/// Is it the mapping of a segment with code?
+static bool is_code(const struct image *image, const struct core_mapped *mapped)
+{
+	for (size_t i = 0; i < image->elf.n_phdrs; i++) {
+		const Elf64_Phdr *p = &image->elf.phdrs[i];
+		uint64_t start = image->bias + p->p_vaddr;
+		if (p->p_type == PT_LOAD && p->p_flags & PF_X && start < mapped->end &&
+		    start + p->p_memsz > mapped->start)
+			return true;
+	}
+	return false;
 }
 
 static int report_image(const struct image *image, const struct report_sink *sink)
@@ -82,6 +103,13 @@ static int report_image(const struct image *image, const struct report_sink *sin
 	json_set_text(json, "file", image_state_name(image->state));
 	json_set_message(json, "build_id", image->id.size ? id : NULL);
 	json_set_bool(json, "program", image->is_program);
+	for (size_t i = 0; i < image->n_mapped; i++)
+		if (is_code(image, &image->mapped[i])) {
+			report_address(json, "start", image->mapped[i].start);
+			report_address(json, "end", image->mapped[i].end);
+			report_address(json, "offset", image->mapped[i].offset);
+			break;
+		}
 	return sink->line(sink->userdata, "image", json);
 }
 

@@ -221,10 +221,11 @@ static struct snap_error *follow(struct analysis *run, uint64_t end_ns)
 			return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the analysis");
 		if (r <= 0)
 			continue;
-		if (fds[1].revents)
-			err = on_message(run);
-		if (!err && fds[0].revents)
+		// Lines first: they were written before the word that ends it.
+		if (fds[0].revents)
 			err = on_lines(run, &end);
+		else if (fds[1].revents)
+			err = on_message(run);
 	}
 	// The last word may still be in the socket.
 	while (!err && run->sock >= 0 && !run->done)

@@ -393,6 +393,8 @@ void go_goroutines_deinit(struct go_goroutines *gs)
 	free(gs->pcs);
 	free(gs->threads);
 	free(gs->semaphores);
+	free(gs->channels);
+	map_deinit(&gs->channel_at);
 	map_deinit(&gs->semaphore_of);
 	*gs = (struct go_goroutines){ 0 };
 }

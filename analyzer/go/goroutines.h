@@ -58,6 +58,11 @@ struct go_thread {
 	bool has_regs, in_cgo;
 };
 
+/// How many goroutines stand in the two queues of a channel.
+struct go_queues {
+	uint32_t receivers, senders;
+};
+
 struct go_goroutines {
 	struct go_runtime *rt; ///< borrowed
 	struct go_goroutine *list;
@@ -71,6 +76,9 @@ struct go_goroutines {
 	struct map semaphore_of; ///< by address of a goroutine: index into semaphores, ≤ 1.25
 	uint64_t *semaphores; ///< addresses
 	size_t n_semaphores;
+	struct map channel_at; ///< by address: index into channels
+	struct go_queues *channels; ///< what is known of channels' queues
+	size_t n_channels;
 	const char *reasons[256]; ///< texts that were looked up; NULL: not yet
 	uint64_t now; ///< of the runtime's clock at the snapshot; 0 when unknown
 	bool now_exact; ///< told by the core, not estimated

@@ -144,11 +144,33 @@ static uint32_t count_queue(struct go_runtime *rt, uint64_t chan, enum go_field 
 	return n;
 }
 
-/// Is @sudog in the channel's queue of senders? Looks as far as the first ones.
+/// Counted once for each channel, since a hundred thousand may stand in one queue.
+static struct go_queues queues_of(struct go_goroutines *gs, uint64_t chan)
+{
+	uint32_t index;
+	if (map_get(&gs->channel_at, chan, &index))
+		return gs->channels[index];
+	struct go_queues q = { .receivers = count_queue(gs->rt, chan, GO_HCHAN_RECVQ_FIRST),
+			       .senders = count_queue(gs->rt, chan, GO_HCHAN_SENDQ_FIRST) };
+	size_t n = gs->n_channels;
+	if (!(n & (n - 1))) {
+		struct go_queues *bigger = reallocarray(gs->channels, MAX(n * 2, (size_t)1),
+							sizeof(*bigger));
+		if (!bigger)
+			return q;
+		gs->channels = bigger;
+	}
+	gs->channels[gs->n_channels++] = q;
+	(void)map_set(&gs->channel_at, chan, (uint32_t)n); // counted again otherwise
+	return q;
+}
+
+/// Of a select: is @sudog among the first ones in the channel's queue of senders?
 static bool is_sender(struct go_runtime *rt, uint64_t chan, uint64_t sudog)
 {
+	enum { LOOKED_AT = 100 };
 	uint64_t s = go_u64(rt, chan, GO_HCHAN_SENDQ_FIRST);
-	for (uint32_t n = 0; s && n < GO_QUEUE_MAX; n++) {
+	for (int n = 0; s && n < LOOKED_AT; n++) {
 		if (s == sudog)
 			return true;
 		s = go_u64(rt, s, GO_SUDOG_NEXT);
@@ -156,14 +178,19 @@ static bool is_sender(struct go_runtime *rt, uint64_t chan, uint64_t sudog)
 	return false;
 }
 
-static void read_channel(struct go_runtime *rt, uint64_t sudog, struct go_object *object)
+static void read_channel(struct go_goroutines *gs, const struct go_goroutine *g, uint64_t sudog,
+			 struct go_object *object)
 {
+	struct go_runtime *rt = gs->rt;
+	const char *state = go_goroutine_state(gs, g);
+	struct go_queues queues = queues_of(gs, object->addr);
 	object->length = go_u64(rt, object->addr, GO_HCHAN_QCOUNT);
 	object->capacity = go_u64(rt, object->addr, GO_HCHAN_DATAQSIZ);
 	object->closed = go_u32(rt, object->addr, GO_HCHAN_CLOSED) != 0;
-	object->receivers = count_queue(rt, object->addr, GO_HCHAN_RECVQ_FIRST);
-	object->senders = count_queue(rt, object->addr, GO_HCHAN_SENDQ_FIRST);
-	object->sending = is_sender(rt, object->addr, sudog);
+	object->receivers = queues.receivers;
+	object->senders = queues.senders;
+	object->sending = !strncmp(state, "chan send", 9) ||
+			  (!strncmp(state, "select", 6) && is_sender(rt, object->addr, sudog));
 }
 
 size_t go_wait_objects(struct go_goroutines *gs, const struct go_goroutine *g,
@@ -182,7 +209,7 @@ size_t go_wait_objects(struct go_goroutines *gs, const struct go_goroutine *g,
 		object->addr = sudog_object(rt, sudog, kind);
 		if (kind != GO_OBJECT_CHANNEL)
 			break;
-		read_channel(rt, sudog, object);
+		read_channel(gs, g, sudog, object);
 		sudog = go_u64(rt, sudog, GO_SUDOG_WAITLINK);
 	}
 	return n;

@@ -369,16 +369,17 @@ keys_of_json() {
 		{"goroutine":{"id":1}}
 		{"bogus":{"x":1}}
 	END
-	for ((n = 0; n <= 14; n++)); do
+	for n in 0 1 2 3 5 7 9 11 14; do
 		head -n "$n" "$DIR/all-lines" >"$DIR/bin/lines"
 		fake goroutines --json
 		expect $EX_FAILED
 		one_object
 		[ "$(field .error.message)" = "'$DIR/any': it broke in the middle" ]
 		[ "$(field '[.runtimes, .images, .warnings | type] | unique | .[]')" = array ]
-		fake info --json
-		one_object
 	done
+	fake info --json
+	expect $EX_FAILED
+	one_object
 	printf '{"done":true}' >"$DIR/bin/last"
 	fake goroutines --json
 	expect 0
@@ -579,20 +580,15 @@ keys_of_json() {
 	mkfifo "$DIR/fifo"
 	for file in "$DIR/none" "$DIR/empty" "$DIR/text" "$DIR/text.zst" "$DIR" "$DIR/fifo" "$SNAPCTL" \
 		/dev/null /dev/zero; do
-		snapctl goroutines "$file"
-		expect $EX_FAILED
-		error_has "'$file'"
-		[ -z "$output" ]
 		snapctl goroutines --json "$file"
 		expect $EX_FAILED
+		error_has "'$file'"
 		one_object
-		field .error.message >/dev/null
-		snapctl info --json "$file"
-		expect $EX_FAILED
-		one_object
+		[[ $(field .error.message) == *"'$file'"* ]]
 		snapctl info "$file"
 		expect $EX_FAILED
 		error_has "'$file'"
+		[ -z "$output" ]
 	done
 }
 
@@ -610,7 +606,7 @@ keys_of_json() {
 	go_start goprof
 	local size part
 	size=$(stat -c %s "$CORE")
-	for part in 99 90 50 10 1; do
+	for part in 99 60 10; do
 		head -c $((size / 100 * part)) "$CORE" >"$DIR/cut"
 		snapctl goroutines --json "$DIR/cut"
 		one_object

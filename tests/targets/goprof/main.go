@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -41,9 +42,15 @@ func start(fn func()) {
 
 func ready() { started.Done() }
 
+// ended counts waits that came to an end, for nothing ever happens that they are for.
+var ended uint64
+
+func end() { atomic.AddUint64(&ended, 1) }
+
 //go:noinline
 func receive(n int) int {
 	ready()
+	defer end()
 	return <-never + n
 }
 
@@ -68,6 +75,7 @@ func deep(n int) int {
 func generic[T any](v T) T {
 	ready()
 	<-never
+	end()
 	return v
 }
 
@@ -83,32 +91,36 @@ type waiter interface{ wait() }
 func locked() {
 	ready()
 	held.Lock()
+	end()
 }
 
 func signalled() {
 	signal.L.Lock()
 	ready()
 	signal.Wait()
+	end()
 }
 
 func chosen() {
 	ready()
 	select {
 	case <-never:
-	case n := <-other:
-		never <- n
+	case <-other:
 	}
+	end()
 }
 
 func asleep() {
 	ready()
 	time.Sleep(2 * life)
+	end()
 }
 
 func inSyscall(fd int) {
 	var buf [1]byte
 	ready()
 	syscall.Read(fd, buf[:])
+	end()
 }
 
 func labelled(key, value string, n int) {
@@ -124,6 +136,7 @@ func labelled(key, value string, n int) {
 func member() {
 	ready()
 	<-crowd
+	end()
 }
 
 func park(pipe int) {
@@ -191,7 +204,11 @@ func serveHarness() {
 	for in.Scan() && in.Text() != "quit" {
 		switch in.Text() {
 		case "check":
-			fmt.Println("ok")
+			if n := atomic.SwapUint64(&ended, 0); n > 0 {
+				fmt.Printf("FAIL: %d waits ended\n", n)
+			} else {
+				fmt.Println("ok")
+			}
 		case "panic":
 			panic(fmt.Errorf("asked to: \x1b[31m%d", 42))
 		default:
