@@ -185,8 +185,10 @@ int image_open(struct image *image, struct core *core, const struct image_opener
 		image->state = elf_build_id_equal(&id, &image->id) ? IMAGE_MATCHES : IMAGE_DIFFERS;
 	if (image->elf.ehdr.e_machine != core->machine)
 		image->state = IMAGE_DIFFERS;
-	if (image->state == IMAGE_DIFFERS)
+	if (image->state == IMAGE_DIFFERS) { // its tables are those of another program
+		elf_deinit(&image->elf);
 		return 0;
+	}
 	image->bias = find_bias(image);
 	return add_bytes(image, core);
 }
@@ -196,19 +198,36 @@ static bool has_debug(const struct elf_file *elf)
 	return elf_section(elf, ".debug_info") || elf_section(elf, ".zdebug_info");
 }
 
-/// The file that debug packages have for this build ID. What is no such file counts as none.
+/// The GNU build ID, by which debug packages name their files. Go's linker has it in a section that
+/// no segment has.
+static void read_gnu_id(const struct elf_file *elf, struct elf_build_id *ret)
+{
+	const Elf64_Shdr *section = elf_section(elf, ".note.gnu.build-id");
+	size_t size = section ? MIN(section->sh_size, (uint64_t)NOTES_MAX) : 0;
+	_cleanup_free_ uint8_t *notes = section ? elf_copy(elf, section->sh_offset, &size) : NULL;
+	*ret = (struct elf_build_id){ 0 };
+	if (notes)
+		elf_find_build_id(span_of(notes, size), ret);
+	if (!ret->size)
+		elf_build_id(elf, ret);
+}
+
+/// What debug packages have for this program. What is no such file counts as none.
 static void open_debug(struct image *image)
 {
-	struct elf_build_id id;
-	image->debug_fd = image->opener->open(image->opener->userdata, "", &image->id, false);
+	struct elf_build_id id, want;
+	read_gnu_id(&image->elf, &want);
+	if (!want.size)
+		return;
+	image->debug_fd = image->opener->open(image->opener->userdata, "", &want, false);
 	if (image->debug_fd < 0)
 		return;
 	struct snap_error *err = source_create(image->debug_fd, SOURCE_FILE, &image->debug_source);
 	if (!err)
 		err = elf_init(&image->debug, image->debug_source);
 	if (!err)
-		elf_build_id(&image->debug, &id);
-	if (err || !elf_build_id_equal(&id, &image->id))
+		read_gnu_id(&image->debug, &id);
+	if (err || !elf_build_id_equal(&id, &want))
 		elf_deinit(&image->debug);
 	snap_error_destroy(err);
 }
@@ -219,7 +238,7 @@ const struct elf_file *image_debug(struct image *image)
 		return NULL;
 	if (has_debug(&image->elf))
 		return &image->elf;
-	if (!image->debug_tried && image->id.size)
+	if (!image->debug_tried)
 		open_debug(image);
 	image->debug_tried = true;
 	return image->debug.source && has_debug(&image->debug) ? &image->debug : NULL;

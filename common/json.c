@@ -232,8 +232,9 @@ const char *json_key_at(const struct json *object, size_t index)
 
 const struct json *json_at(const struct json *array, size_t index)
 {
-	return index < json_length(array) ? wrap(json_object_array_get_idx(obj(array), index)) :
-					    NULL;
+	if (!json_object_is_type(obj(array), json_type_array) || index >= json_length(array))
+		return NULL;
+	return wrap(json_object_array_get_idx(obj(array), index));
 }
 
 const char *json_text(const struct json *json)

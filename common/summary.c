@@ -60,6 +60,8 @@ int summary_add(struct summary *summary, const char *kind, const struct json *va
 	struct json *into = of_runtime(kind) ? summary->runtime : summary->root;
 	if (!text)
 		return -ENOMEM;
+	if (!json_is_object(value))
+		return -EBADMSG;
 	summary->bytes += strlen(text) + strlen(kind);
 	if (summary->bytes > summary->max_bytes || !into) {
 		summary->cut = true;

@@ -18,7 +18,7 @@ struct summary {
 };
 
 void summary_init(struct summary *summary, size_t max_bytes);
-/// Adds a line, which stays the caller's. For struct analysis_callbacks; returns 0 or -ENOMEM.
+/// Adds a line, which stays the caller's. -ENOMEM, or -EBADMSG for what is no object.
 int summary_add(struct summary *summary, const char *kind, const struct json *value);
 /// The whole, owned by the caller; NULL when no Go runtime was found, or out of memory.
 struct json *summary_finish(struct summary *summary);

@@ -56,7 +56,7 @@ _snapctl_dump() {
 
 _snapctl_goroutines() {
 	local cur=$1 prev=$2 options='-a --all --json --folded --folded= --pprof= --state= --function=
-		--label= --min-wait= --id= --top= --system --exe= --attached --max-pause= -h --help'
+		--label= --min-wait= --id= --top= --system --exe= --values --attached --max-pause= -h --help'
 	if [[ $prev == --folded= ]]; then
 		mapfile -t COMPREPLY < <(compgen -W states -- "$cur")
 	elif _snapctl_value "${prev%=}" "$cur"; then

@@ -42,6 +42,7 @@ complete -c snapctl -n $goroutines -l id -x -d 'Only this goroutine'
 complete -c snapctl -n $goroutines -l top -x -a '5 10 20' -d 'Only the largest groups'
 complete -c snapctl -n $goroutines -l system -d "Show the runtime's own too"
 complete -c snapctl -n $goroutines -l exe -r -F -d 'Name the program'
+complete -c snapctl -n $goroutines -l values -d 'With --json, names and values of arguments'
 complete -c snapctl -n $goroutines -l attached -d 'Show the summary that is attached to the core'
 complete -c snapctl -n $goroutines -l max-pause -x -a '50ms 200ms 1s 5s' -d 'Give up rather than stop it for longer'
 complete -c snapctl -n $goroutines -s h -l help -d 'Show the options'

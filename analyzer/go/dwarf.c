@@ -47,12 +47,10 @@ static int section_info(void *object, dwarf_index index, dwarf_section *ret,
 	const struct dw_sections *s = object;
 	if (index > DW_LIBRARY_SECTIONS)
 		return DW_DLV_NO_ENTRY;
-	dwarf_section none = DWARF_SECTION("", 0);
-	*ret = none;
-	if (index) {
-		dwarf_section one = DWARF_SECTION(s->list[index - 1].name, s->list[index - 1].size);
-		*ret = one;
-	}
+	if (index)
+		dwarf_set_section(ret, s->list[index - 1].name, s->list[index - 1].size);
+	else
+		dwarf_set_section(ret, "", 0);
 	return DW_DLV_OK;
 }
 
@@ -206,8 +204,7 @@ Dwarf_Debug go_dwarf_handle(struct go_dwarf *dw)
 	if (dw->tried)
 		return dw->dbg;
 	dw->tried = true;
-	dwarf_object object = DWARF_OBJECT(&dw->sections, &methods);
-	dw->object = object;
+	dwarf_set_object(&dw->object, &dw->sections, &methods);
 	Dwarf_Error error = NULL;
 	int r = dwarf_object_init_b(&dw->object, NULL, NULL, DW_GROUPNUMBER_ANY, &dw->dbg, &error);
 	if (r == DW_DLV_ERROR)
@@ -298,9 +295,10 @@ void go_dwarf_places(struct go_dwarf *dw, Dwarf_Die die, const struct dw_base *b
 		(void)dw_places_add(ret, &entry); // unknown then
 		return;
 	}
-	if (!dw_die_reference(dw->dbg, die, DW_AT_location, &offset))
+	if (dw->entries > ENTRIES_MAX || !dw_die_reference(dw->dbg, die, DW_AT_location, &offset))
 		return;
 	struct dw_list list = list_at(dw, base, true, offset);
 	while (dw_list_next(&list, &entry) && dw_places_add(ret, &entry) == 0)
 		;
+	dw->entries += list.turns;
 }

@@ -12,8 +12,8 @@ enum {
 /// A range of fields of one structure, with their names in the order of enum go_field.
 struct structure {
 	const char *name;
-	enum go_field first;
 	const char *const *fields;
+	enum go_field first;
 	uint8_t n;
 };
 
@@ -62,7 +62,7 @@ static const char *const module_fields[] = {
 static const char *const timer_fields[] = { "when" };
 static const char *const bubble_fields[] = { "id" };
 
-#define STRUCTURE(name, first, fields) { name, first, fields, ARRAY_SIZE(fields) }
+#define STRUCTURE(name, first, fields) { name, fields, first, ARRAY_SIZE(fields) }
 static const struct structure structures[] = {
 	STRUCTURE("runtime.g", GO_G_STACK_LO, g_fields),
 	STRUCTURE("runtime.m", GO_M_G0, m_fields),

@@ -145,8 +145,7 @@ static bool next_new(struct dw_list *list, struct dw_list_entry *ret)
 
 bool dw_list_next(struct dw_list *list, struct dw_list_entry *ret)
 {
-	// Each turn uses bytes up.
-	while (!list->data.bad && list->data.size) {
+	while (!list->data.bad && list->data.size && list->turns++ < DW_LIST_MAX) {
 		*ret = (struct dw_list_entry){ .low = 0 };
 		if (list->base.version >= DWARF5 ? next_new(list, ret) : next_old(list, ret))
 			return !list->data.bad && !list->addresses.bad && !ret->expression.bad;

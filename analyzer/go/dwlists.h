@@ -6,9 +6,9 @@
 /**
  * DOC: Lists of places in code
  *
- * Where the code of a unit is, and where a variable is in which part of a function: .debug_ranges and
- * .debug_loc, and since DWARF 5 .debug_rnglists and .debug_loclists. They are read here and not by
- * libdwarf, whose older releases free memory twice when the head of such a section is damaged.
+ * Where the code of a unit is, and where a variable is in which part of a function: .debug_ranges
+ * and .debug_loc, and since DWARF 5 .debug_rnglists and .debug_loclists. They are read here and not
+ * by libdwarf, whose older releases free memory twice when the head of such a section is damaged.
  */
 
 /// What lists of a unit are relative to.
@@ -23,6 +23,12 @@ struct dw_list {
 	struct span addresses; ///< .debug_addr
 	struct dw_base base;
 	bool locations; ///< each entry has an expression
+	uint32_t turns; ///< entries that were looked at
+};
+
+enum {
+	// A unit's code is in at most some hundred places, a variable in some dozens.
+	DW_LIST_MAX = 1 << 14,
 };
 
 struct dw_list_entry {

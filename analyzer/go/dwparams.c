@@ -272,18 +272,10 @@ static bool read_value(struct go_params *params, const struct go_param *param,
 	return in_frame && read_pieces(rt->mem, in_frame, frame, ret, size);
 }
 
-/// As few digits as tell it from other numbers.
+/// As many digits as are sure to be right in decimal, so that 0.1 is no 0.10000000000000001.
 static int add_float(double v, bool wide, struct strbuf *buf)
 {
-	char text[40];
-	int digits = wide ? 15 : 6, most = wide ? 17 : 9;
-	for (; digits <= most; digits++) {
-		(void)snprintf(text, sizeof(text), "%.*g", digits, v);
-		double back = strtod(text, NULL);
-		if (wide ? back == v : (float)back == (float)v)
-			break;
-	}
-	return strbuf_addf(buf, "%s", text);
+	return strbuf_addf(buf, "%.*g", wide ? 15 : 7, v);
 }
 
 static int add_complex(const uint8_t *value, bool wide, struct strbuf *buf)

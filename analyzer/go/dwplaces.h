@@ -8,10 +8,10 @@
 /**
  * DOC: Where variables are
  *
- * A location in DWARF is a program for a stack machine; what Go's compiler writes are a few forms of
- * it: in the frame at some offset, in registers, in pieces of both, or nowhere any more. They are
- * reduced to that once for each function. Registers are not known in frames that have called others,
- * so what is there is unknown.
+ * A location in DWARF is a program for a stack machine; what Go's compiler writes are a few forms
+ * of it: in the frame at some offset, in registers, in pieces of both, or nowhere any more. They
+ * are reduced to that once for each function. Registers are not known in frames that have called
+ * others, so what is there is unknown.
  */
 
 enum { DW_PIECES_MAX = 4 }; // a slice has three words

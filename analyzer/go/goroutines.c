@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/str.h"
 #include "wait.h"
 
 enum {
@@ -43,6 +44,8 @@ static const char *reason_text(struct go_runtime *rt, uint8_t reason)
 		if (!memory_read(rt->mem, text, buf, len))
 			return known;
 		buf[len] = '\0';
+		if (!snap_is_printable(buf)) // it becomes a key
+			return known;
 		if (known && !strcmp(known, buf))
 			return known;
 		for (size_t i = 0; i < rt->layout.n_wait_reasons; i++)

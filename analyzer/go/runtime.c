@@ -242,16 +242,16 @@ static bool find_all(struct go_runtime *rt)
 
 /**
  * Debugging information is preferred to our table where that may be wrong: of a version that it
- * does not have, and when what it leads to is not what it should be (runtimes built with
- * experiments). Otherwise it is not even looked for, since large programs have a lot of it.
+ * does not have, of a runtime built with experiments ("go1.27.4-X:staticlockranking"), and when
+ * what it leads to is not what it should be. Otherwise it is not even looked for, since large
+ * programs have a lot of it.
  */
 static bool find_runtime(struct go_runtime *rt)
 {
-	rt->layout_read = rt->newer || !rt->minor;
+	rt->layout_read = rt->newer || !rt->minor || strstr(rt->version, "X:");
 	if (find_all(rt))
 		return true;
-	bool table = !rt->layout_read && rt->version[0] && go_runtime_dwarf(rt);
-	if (!table)
+	if (rt->layout_read || !rt->version[0] || !go_runtime_dwarf(rt))
 		return rt->symtab.n_modules;
 	go_symtab_deinit(&rt->symtab);
 	rt->globals = (struct go_globals){ 0 };

@@ -204,6 +204,32 @@ char *go_interface_type(struct go_runtime *rt, uint64_t addr)
 	return memory_u64(rt->mem, addr, &type) ? go_type_name(rt, type) : NULL;
 }
 
+/// The runtime's own digits, which are not rounded as printf() does: src/runtime/print.go, ≤ 1.25.
+static void old_float(double v, char buf[static 40])
+{
+	enum { DIGITS = 7 };
+	int e = 0;
+	char digits[DIGITS];
+	bool minus = __builtin_signbit(v);
+	v = minus ? -v : v;
+	for (; v >= 10; e++)
+		v /= 10;
+	for (; v > 0 && v < 1; e--)
+		v *= 10;
+	if (v > 0)
+		v += 5e-7;
+	if (v >= 10) {
+		e++;
+		v /= 10;
+	}
+	for (int i = 0; i < DIGITS; i++) {
+		digits[i] = (char)('0' + (int)v);
+		v = (v - (int)v) * 10;
+	}
+	(void)snprintf(buf, 40, "%c%c.%.*se%c%03d", minus ? '-' : '+', digits[0], DIGITS - 1,
+		       digits + 1, e < 0 ? '-' : '+', e < 0 ? -e : e);
+}
+
 /// As the runtime prints floats: +1.500000e+000, since 1.26 1.5.
 static int add_float(struct go_runtime *rt, double v, bool single, struct strbuf *buf)
 {
@@ -216,14 +242,8 @@ static int add_float(struct go_runtime *rt, double v, bool single, struct strbuf
 		snap_format_double(v, single, text);
 		return strbuf_addf(buf, "%s", text);
 	}
-	(void)snprintf(text, sizeof(text), "%+.6e", v);
-	char *e = strchr(text, 'e');
-	if (!e)
-		return strbuf_addf(buf, "%s", text);
-	char sign = e[1];
-	const char *digits = e + 2;
-	*e = '\0';
-	return strbuf_addf(buf, "%se%c%s%s", text, sign, strlen(digits) < 3 ? "0" : "", digits);
+	old_float(v, text);
+	return strbuf_addf(buf, "%s", text);
 }
 
 static int add_string(struct go_runtime *rt, uint64_t data, struct strbuf *buf)
@@ -261,7 +281,9 @@ static int add_complex(struct go_runtime *rt, uint64_t data, bool wide, struct s
 	int r = strbuf_addf(buf, "(");
 	if (r == 0)
 		r = add_float(rt, wide ? v[0] : (double)f[0], !wide, buf);
-	if (r == 0 && rt->layout.minor >= SHORT_FLOATS_MINOR && (wide ? v[1] : (double)f[1]) >= 0)
+	double imag = wide ? v[1] : (double)f[1];
+	bool bare = !__builtin_signbit(imag) && !__builtin_isinf(imag); // printed without a sign
+	if (r == 0 && rt->layout.minor >= SHORT_FLOATS_MINOR && (bare || imag != imag))
 		r = strbuf_addf(buf, "+");
 	if (r == 0)
 		r = add_float(rt, wide ? v[1] : (double)f[1], !wide, buf);

@@ -17,6 +17,8 @@ enum {
 	// Modules of the largest programs: some thousand lines.
 	MODINFO_MAX = 4 << 20,
 	PAGE = 4096,
+	// It lies at the beginning of the data; more is only looked through for want of it.
+	SCAN_MAX_BYTES = 64 << 20,
 };
 
 static bool number(const char **p, int *ret)
@@ -113,6 +115,8 @@ struct search {
 static bool scan(struct search *s, uint64_t start, uint64_t end)
 {
 	uint8_t page[PAGE];
+	if (start < end && end - start > SCAN_MAX_BYTES)
+		end = start + SCAN_MAX_BYTES;
 	for (uint64_t at = start; at < end; at += PAGE) {
 		size_t n = memory_read_some(s->rt->mem, at, page, MIN((uint64_t)PAGE, end - at));
 		for (size_t i = 0; i + sizeof(magic) <= n; i += ALIGN)

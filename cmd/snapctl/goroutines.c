@@ -28,6 +28,7 @@ enum goroutines_option {
 	OPT_TOP,
 	OPT_SYSTEM,
 	OPT_EXE,
+	OPT_VALUES,
 	OPT_ATTACHED,
 	OPT_MAX_PAUSE,
 	OPT_HELP,
@@ -59,6 +60,9 @@ static const struct option_row rows[] = {
 			 "Show the runtime's own goroutines and frames too,\n"
 			 "and with --all the addresses of frames" },
 	[OPT_EXE] = { "exe", 0, "FILE", "The program, if it is not where the core says" },
+	[OPT_VALUES] = { "values", 0, NULL,
+			 "With --json, the names and values of arguments, from\n"
+			 "the program's debug information" },
 	[OPT_ATTACHED] = { "attached", 0, NULL,
 			   "Show the summary that was attached to the core when\n"
 			   "it was made; needs no program" },
@@ -195,6 +199,9 @@ static struct snap_error *apply_option(const struct option_use *use, struct goro
 	case OPT_EXE:
 		args->source.exe = use->arg;
 		return NULL;
+	case OPT_VALUES:
+		json_set_bool(args->request, "values", true);
+		break;
 	case OPT_ATTACHED:
 		args->source.attached = true;
 		return NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Build information, somewhere in the memory of an image. An input is three bytes that say where the
- * image begins and ends, and the memory.
+ * Build information, somewhere in the memory of an image. An input is three bytes that say where
+ * the image begins and ends, and the memory.
  */
 #include "analyzer/go/version.h"
 #include "gopatch.h"

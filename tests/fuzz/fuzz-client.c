@@ -109,7 +109,8 @@ static void run_client(const uint8_t *data, size_t size)
 	run.sock = sock[0];
 	struct snap_error *err = follow(&run, snap_now_ns() + DEADLINE_NS);
 	if (err)
-		REQUIRE(err->message && *err->message && strcmp(err->message, "the analysis took too long"));
+		REQUIRE(err->message && *err->message &&
+			strcmp(err->message, "the analysis took too long"));
 	REQUIRE(err || run.done || run.sock < 0);
 	snap_error_destroy(err);
 	struct json *whole = summary_finish(&c.summary);

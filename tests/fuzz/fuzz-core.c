@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Notes and segments of a core, and the memory that comes of it. An input that begins like ELF is the
- * core itself; any other tells what is in it.
+ * Notes and segments of a core, and the memory that comes of it. An input that begins like ELF is
+ * the core itself; any other tells what is in it.
  */
 #include "analyzer/image.h"
 #include "gopatch.h"

@@ -6,7 +6,7 @@
 #include "analyzer/go/symtab.h"
 #include "gopatch.h"
 
-enum { ADDRESS = 0x10000, TEXT = 0x400000, LOOKUPS = 24 };
+enum { ADDRESS = 0x10000, TEXT = 0x400000, LOOKUPS = 16 };
 
 static struct go_slice take_slice(struct patches *in)
 {
@@ -39,6 +39,8 @@ static void check_pc(struct go_symtab *tab, uint64_t pc)
 	for (unsigned int i = 0; i < 8; i++)
 		(void)go_funcdata(tab, f, (uint8_t)i);
 	check_place(tab, f, pc);
+	if (pc & 64) // it looks through the whole table
+		return;
 	const struct go_func *named = go_func_named(tab, f->name);
 	REQUIRE(!named || !strcmp(named->name, f->name) || !strcmp(f->name, "?"));
 }
@@ -51,7 +53,8 @@ static void check_tables(struct memory *mem, const struct go_layout *layout, uin
 	REQUIRE(go_symtab_add(&tab, module) == 0);
 	REQUIRE(tab.n_modules);
 	for (int i = 0; i < LOOKUPS; i++)
-		check_pc(&tab, module->min_pc + (i < 8 ? (uint64_t)i * 16 : patches_take(in, 1) * 4));
+		check_pc(&tab,
+			 module->min_pc + (i < 8 ? (uint64_t)i * 16 : patches_take(in, 1) * 4));
 	check_pc(&tab, module->max_pc - 1);
 	(void)go_func_named(&tab, "runtime.allgadd");
 	(void)go_string_at(&tab, ADDRESS + in->left);

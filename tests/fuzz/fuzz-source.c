@@ -53,7 +53,8 @@ static void compare(struct source *src, struct source *other, uint64_t offset, s
 	REQUIRE(!n || !memcmp(whole, pieces, n));
 }
 
-static void read_around(int fd, enum source_kind kind, struct patches *in, const struct strbuf *want)
+static void read_around(int fd, enum source_kind kind, struct patches *in,
+			const struct strbuf *want)
 {
 	struct source *src = open_source(fd, kind), *other = src ? open_source(fd, kind) : NULL;
 	if (!src || !other)
@@ -66,7 +67,8 @@ static void read_around(int fd, enum source_kind kind, struct patches *in, const
 		REQUIRE(!memcmp(all, want->data, want->len));
 	}
 	for (int i = 0; i < READS_MAX && in->left; i++) {
-		uint64_t offset = patches_take(in, 1) & 1 ? patches_take(in, 8) : patches_take(in, 3);
+		uint64_t offset = patches_take(in, 1) & 1 ? patches_take(in, 8) :
+							    patches_take(in, 3);
 		compare(src, other, offset, patches_take(in, 2) % READ_BYTES_MAX);
 	}
 	compare(src, other, 0, MIN(source_size(src), (uint64_t)WHOLE_MAX));

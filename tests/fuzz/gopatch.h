@@ -13,6 +13,8 @@
  * lists become circles and stacks lead into code.
  *
  *   input: minor, machine and flags (1 byte each), then changes until the end
+ *
+ * Fields are numbered as in enum go_field, so inputs mean something else when one is added there.
  */
 
 struct patches {

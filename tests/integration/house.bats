@@ -260,7 +260,9 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 	same law "analyzer/sandbox.c" found "$(who_includes '(seccomp|sys/capability)')"
 	[ -n "$(who_includes libsmartcols)" ]
 	none "$(who_includes libsmartcols | grep -v '^cmd/snapctl/')"
+	[ -n "$(who_includes libdwarf)" ]
 	none "$(who_includes '(libdwarf|dwarf)' | grep -v '^analyzer/go/')"
+	same law "analyzer/go/dwsections.c" found "$(who_includes zlib)"
 	none "$(who_includes '(elfutils|libdw[./]|libelf|gelf|systemd)')"
 }
 
@@ -279,9 +281,10 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 	needed snapctl | grep -qx smartcols
 	needed snapctl | grep -qx json-c
 	needed procsnap-worker | grep -qx zstd
-	none "$(needed snapctl | grep -E '^(zstd|dw|dwarf|elf|systemd)$')"
-	none "$(needed procsnap-worker | grep -E '^(smartcols|dw|dwarf|elf|systemd|seccomp)$')"
+	none "$(needed snapctl | grep -E '^(zstd|dw|dwarf|z|elf|systemd)$')"
+	none "$(needed procsnap-worker | grep -E '^(smartcols|dw|dwarf|z|elf|systemd|seccomp)$')"
 	needed procsnap-analyze | grep -qx seccomp
+	needed procsnap-analyze | grep -qx dwarf # which has names of libdw's, and other functions
 	none "$(needed procsnap-analyze | grep -E '^(smartcols|dw|elf|systemd)$')"
 }
 
@@ -344,6 +347,13 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 	run make PKG_CONFIG="$DIR/pkg-config" BUILD="$DIR/build" all
 	[ "$status" != 0 ]
 	same expected 'procsnap needs the library libzstd: apt install libzstd-dev' \
+		make "$(grep '^procsnap needs' <<<"$output")"
+
+	printf '#!/bin/sh\n[ "$1" != -E ] && exec cc "$@"\n' >"$DIR/cc"
+	chmod +x "$DIR/cc"
+	run make CC="$DIR/cc" BUILD="$DIR/build" all
+	[ "$status" != 0 ]
+	same expected 'procsnap needs the library libdwarf: apt install libdwarf-dev' \
 		make "$(grep '^procsnap needs' <<<"$output")"
 
 	run make PKG_CONFIG=/nonexistent/pkg-config BUILD="$DIR/build" all

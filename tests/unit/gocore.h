@@ -82,6 +82,7 @@ enum {
 	GOCORE_CODE_BYTES = 64, ///< of a function that does not say
 	GOCORE_THREADS_MAX = 8,
 	GOCORE_EXTRA_MAX = 512,
+	GOCORE_NS_TIDS = 1000, ///< between the numbers of threads outside and inside the process
 };
 
 struct gocore_func {
@@ -463,8 +464,8 @@ static inline struct gocore_func *gocore_named(struct gocore *gc, const char *na
 	for (size_t i = 0; i < gc->n_funcs; i++)
 		if (!strcmp(gc->funcs[i].name, name))
 			return &gc->funcs[i];
-	GOCORE_CHECK(!name);
-	return NULL;
+	(void)fprintf(stderr, "there is no function %s\n", name);
+	abort();
 }
 
 /// A pc in the middle of the function called @name.
@@ -569,8 +570,9 @@ static inline void gocore_finish_functions(struct gocore *gc)
 			GOCORE_CHECK(gocore_u64(gc, ftab + i * 16, entry) &&
 				     gocore_u64(gc, ftab + i * 16 + 8, func));
 		else
-			GOCORE_CHECK(gocore_u32(gc, ftab + i * 8, (uint32_t)(entry - text->start)) &&
-				     gocore_u32(gc, ftab + i * 8 + 4, (uint32_t)func));
+			GOCORE_CHECK(
+				gocore_u32(gc, ftab + i * 8, (uint32_t)(entry - text->start)) &&
+				gocore_u32(gc, ftab + i * 8 + 4, (uint32_t)func));
 	}
 	if (!gc->module)
 		gc->module = gocore_alloc(gc, GOCORE_DATA, 592);
@@ -893,8 +895,8 @@ static inline void gocore_snapnote(const struct gocore *gc, struct strbuf *notes
 	_cleanup_strbuf_ struct strbuf desc = { 0 };
 	gocore_add(&desc, &note, sizeof(note));
 	for (size_t i = 0; i < gc->n_threads; i++) {
-		struct snapnote_thread t = { .tid = gc->threads[i].tid,
-					     .ns_tid = gc->threads[i].tid - 1000,
+		struct snapnote_thread t = { .tid = gc->threads[i].tid + GOCORE_NS_TIDS,
+					     .ns_tid = gc->threads[i].tid,
 					     .state = 'S' };
 		gocore_add(&desc, &t, sizeof(t));
 	}
@@ -905,7 +907,9 @@ static inline void gocore_notes(struct gocore *gc, struct strbuf *notes)
 {
 	enum { PRPSINFO_BYTES = 136, PID = 24, NAME = 40, ARGS = 56 };
 	uint8_t info[PRPSINFO_BYTES] = { 0 };
-	uint64_t auxv[] = { AT_PHDR, GOCORE_BASE + sizeof(Elf64_Ehdr), AT_PAGESZ, 4096, AT_NULL, 0 };
+	uint64_t auxv[] = { AT_PHDR,   GOCORE_BASE + sizeof(Elf64_Ehdr),
+			    AT_PAGESZ, 4096,
+			    AT_NULL,   0 };
 	int32_t pid = gc->n_threads ? gc->threads[0].tid : 77;
 	memcpy(info + PID, &pid, 4);
 	memcpy(info + NAME, "prog", 5);

@@ -112,40 +112,44 @@ static inline void goprogram_functions(struct gocore *gc)
 {
 	enum { TOP = 1, SP_WRITE = 2, ASM = 4 };
 	static const struct gocore_fn list[] = {
-		{ .name = "runtime.goexit", .file = "runtime/asm.s", .line = 1, .flags = TOP | ASM },
-		{ .name = "runtime.mstart", .file = "runtime/asm.s", .line = 2, .flags = TOP | ASM },
-		{ .name = "runtime.mcall", .file = "runtime/asm.s", .line = 3, .frame = 16,
-		  .flags = SP_WRITE | ASM },
+		{ .name = "runtime.goexit", .file = "runtime/asm.s", .line = 1,
+		  .flags = TOP | ASM },
+		{ .name = "runtime.mstart", .file = "runtime/asm.s", .line = 2,
+		  .flags = TOP | ASM },
+		{ .name = "runtime.mcall", .file = "runtime/asm.s", .line = 3,
+		  .frame = 16, .flags = SP_WRITE | ASM },
 		{ .name = "runtime.morestack", .file = "runtime/asm.s", .line = 4,
 		  .flags = SP_WRITE | ASM },
-		{ .name = "runtime.systemstack", .file = "runtime/asm.s", .line = 5, .frame = 16,
-		  .flags = SP_WRITE | ASM },
+		{ .name = "runtime.systemstack", .file = "runtime/asm.s", .line = 5,
+		  .frame = 16, .flags = SP_WRITE | ASM },
 		{ .name = "runtime.systemstack_switch", .file = "runtime/asm.s", .line = 6 },
-		{ .name = "runtime.asmcgocall", .file = "runtime/asm.s", .line = 7, .frame = 16,
-		  .flags = SP_WRITE | ASM },
-		{ .name = "runtime.cgocallback", .file = "runtime/asm.s", .line = 8, .frame = 32,
-		  .flags = SP_WRITE | ASM },
-		{ .name = "runtime.sigtramp", .file = "runtime/asm.s", .line = 9, .frame = 48,
-		  .flags = TOP | ASM },
-		{ .name = "runtime.sigpanic", .file = "runtime/signal.go", .line = 10, .frame = 32 },
-		{ .name = "runtime.asyncPreempt", .file = "runtime/asm.s", .line = 11, .frame = 64 },
-		{ .name = "runtime.gopanic", .file = "runtime/panic.go", .line = 12, .frame = 48,
-		  .args = 16 },
+		{ .name = "runtime.asmcgocall", .file = "runtime/asm.s", .line = 7,
+		  .frame = 16, .flags = SP_WRITE | ASM },
+		{ .name = "runtime.cgocallback", .file = "runtime/asm.s", .line = 8,
+		  .frame = 32, .flags = SP_WRITE | ASM },
+		{ .name = "runtime.sigtramp", .file = "runtime/asm.s", .line = 9,
+		  .frame = 48, .flags = TOP | ASM },
+		{ .name = "runtime.sigpanic", .file = "runtime/signal.go", .line = 10,
+		  .frame = 32 },
+		{ .name = "runtime.asyncPreempt", .file = "runtime/asm.s", .line = 11,
+		  .frame = 64 },
+		{ .name = "runtime.gopanic", .file = "runtime/panic.go", .line = 12,
+		  .frame = 48, .args = 16 },
 		{ .name = "runtime.gopark", .file = "runtime/proc.go", .line = 13, .frame = 32 },
-		{ .name = "runtime.chanrecv1", .file = "runtime/chan.go", .line = 14, .frame = 48,
-		  .args = 16 },
+		{ .name = "runtime.chanrecv1", .file = "runtime/chan.go", .line = 14,
+		  .frame = 48, .args = 16 },
 		{ .name = "runtime.main", .file = "runtime/proc.go", .line = 15, .frame = 64 },
 		{ .name = "runtime.forcegchelper", .file = "runtime/proc.go", .line = 16,
 		  .frame = 32 },
 		{ .name = "runtime.schedule", .file = "runtime/proc.go", .line = 17, .frame = 48 },
 		{ .name = "syscall.Syscall", .file = "syscall/asm.s", .line = 18, .frame = 16 },
-		{ .name = "time.Sleep", .file = "runtime/time.go", .line = 19, .frame = 64,
-		  .args = 8 },
+		{ .name = "time.Sleep", .file = "runtime/time.go", .line = 19,
+		  .frame = 64, .args = 8 },
 		{ .name = "main.main", .file = "main.go", .line = 20, .frame = 64 },
 		{ .name = "main.worker", .file = "main.go", .line = 30, .frame = 96, .args = 24 },
 		{ .name = "main.spin", .file = "main.go", .line = 40, .frame = 32 },
-		{ .name = "main.(*T).lock", .file = "other.go", .line = 50, .frame = 32,
-		  .args = 8 },
+		{ .name = "main.(*T).lock", .file = "other.go", .line = 50,
+		  .frame = 32, .args = 8 },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
 		gocore_func(gc, &list[i]);
@@ -155,10 +159,11 @@ static inline void goprogram_functions(struct gocore *gc)
 	goprogram_namer(gc, "runtime.procresize", (uint64_t[]){ gc->allp, gc->allp + 8 }, 2);
 	goprogram_namer(gc, "runtime.waitReason.String", &gc->wait_reasons, 1);
 	goprogram_namer(gc, "runtime.semacquire1", &gc->semtable, 1);
+	goprogram_namer(gc, "runtime.recordForPanic", &gc->print_backlog, 1);
 	// main.worker: arguments, and two calls inlined into each other in its second half
 	const struct go_format *fmt = &gc->layout.format;
 	const struct gocore_func *worker = gocore_named(gc, "main.worker");
-	static const uint8_t args[] = { 0, 8, 0xfe, 8, 8, 16, 8, 0xfd, 0xff }, live[] = { 8, 0, 1 };
+	static const uint8_t args[] = { 0, 8, 0xfe, 8, 8, 16, 8, 0xfd, 0xff }, live[] = { 8, 2, 1 };
 	static const struct gocore_inlined inlined[] = {
 		{ .name = "main.outer", .file = "main.go", .line = 33, .parent = -1,
 		  .parent_pc = 8 },
@@ -315,13 +320,13 @@ static inline void goprogram_threads(struct goprogram *p)
 	gocore_set(gc, o[GOPROGRAM_M1], GO_M_P, o[GOPROGRAM_P]);
 	uint64_t g0 = gocore_get(gc, o[GOPROGRAM_M0]);
 	gc->threads[0] = (struct gocore_thread){
-		.tid = 2001,
+		.tid = 1001,
 		.regs = { .pc = idle[0],
 			  .sp = gocore_frames(gc, gocore_get(gc, g0 + 8), idle, 2) },
 		.g = g0,
 	};
 	gc->threads[1] = (struct gocore_thread){
-		.tid = 2002,
+		.tid = 1002,
 		.regs = { .pc = spin[0],
 			  .sp = gocore_frames(gc, gocore_get(gc, running + 8), spin, 3) },
 		.g = running,

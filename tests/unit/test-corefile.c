@@ -2,8 +2,8 @@
 #include "goopen.h"
 
 /*
- * Cores as various programs write them, and as nobody should. tests/unit/test-core.c is about what we
- * write.
+ * Cores as various programs write them, and as nobody should. tests/unit/test-core.c is about what
+ * we write.
  */
 
 enum { SEGMENTS_MAX = 16, NOTES_MAX = 3 };
@@ -303,7 +303,8 @@ static void test_segments_lies(void **state _unused_)
 	struct made m;
 	make(&m);
 	add_load(&m, 0x1000, "good", 4);
-	m.phdrs[m.n++] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_vaddr = UINT64_MAX - 2, .p_filesz = 4 };
+	m.phdrs[m.n++] =
+		(Elf64_Phdr){ .p_type = PT_LOAD, .p_vaddr = UINT64_MAX - 2, .p_filesz = 4 };
 	m.phdrs[m.n++] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_vaddr = 0x5000,
 				       .p_filesz = UINT64_MAX };
 	m.phdrs[m.n++] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_vaddr = 0x6000,
@@ -392,8 +393,8 @@ static struct ours ours(void)
 			  { .start = 0x1008, .end = 0x2001, .reason = 1 },
 			  { .start = 0x2004, .end = 0x2005, .reason = 2 },
 			  { .start = 0x9000, .end = 0xa000, .reason = 1 } },
-		.threads = { { .tid = 501, .ns_tid = 1, .state = 'S' },
-			     { .tid = 502, .ns_tid = 2, .flags = SNAPNOTE_THREAD_PARTIAL } },
+		.threads = { { .tid = 901, .ns_tid = 501, .state = 'S' },
+			     { .tid = 902, .ns_tid = 502, .flags = SNAPNOTE_THREAD_PARTIAL } },
 	};
 }
 
@@ -427,8 +428,10 @@ static void test_gaps(void **state _unused_)
 	assert_true(has(&m, 0x2001, "nop"));
 	assert_false(memory_has(&m.core->memory, 0x2004));
 	assert_true(has(&m, 0x2005, "rst"));
-	assert_int_equal(m.core->threads[0].ns_tid, 1);
-	assert_int_equal(m.core->threads[1].ns_tid, 2);
+	assert_int_equal(m.core->threads[0].tid, 901);
+	assert_int_equal(m.core->threads[0].ns_tid, 501);
+	assert_int_equal(m.core->threads[1].tid, 902);
+	assert_int_equal(core_pid(m.core), 901);
 	assert_false(m.core->threads[0].partial);
 	assert_true(m.core->threads[1].partial);
 	done(&m);
@@ -457,7 +460,7 @@ static void test_longer_entries(void **state _unused_)
 	open_ours(&m, desc.data, desc.len);
 	assert_int_equal(m.core->n_gaps, 4);
 	assert_int_equal(m.core->gaps[3].start, 0x9000);
-	assert_int_equal(m.core->threads[1].ns_tid, 2);
+	assert_int_equal(m.core->threads[1].tid, 902);
 	done(&m);
 }
 
@@ -505,7 +508,7 @@ static void test_damaged_note(void **state _unused_)
 	o.head.n_threads = UINT32_MAX;
 	open_ours(&m, &o, sizeof(o));
 	assert_int_equal(strlen(m.core->note.mode), 15);
-	assert_int_equal(m.core->threads[0].ns_tid, 501);
+	assert_int_equal(m.core->threads[0].tid, 501);
 	done(&m);
 }
 
@@ -531,16 +534,16 @@ static void test_other_threads(void **state _unused_)
 {
 	struct ours o = ours();
 	struct made m;
-	o.threads[0].tid = 9;
+	o.threads[0].ns_tid = 9;
 	open_ours(&m, &o, sizeof(o));
-	assert_int_equal(m.core->threads[0].ns_tid, 501);
-	assert_int_equal(m.core->threads[1].ns_tid, 502);
+	assert_int_equal(m.core->threads[0].tid, 501);
+	assert_int_equal(m.core->threads[1].tid, 502);
 	done(&m);
 	o = ours();
-	o.threads[1].tid = 9; // the first one is right
+	o.threads[1].ns_tid = 9; // the first one is right
 	open_ours(&m, &o, sizeof(o));
-	assert_int_equal(m.core->threads[0].ns_tid, 1);
-	assert_int_equal(m.core->threads[1].ns_tid, 502);
+	assert_int_equal(m.core->threads[0].tid, 901);
+	assert_int_equal(m.core->threads[1].tid, 502);
 	done(&m);
 }
 

@@ -14,7 +14,8 @@ static void put(struct file *f, size_t offset, const void *data, size_t len)
 {
 	while (f->bytes.len < offset + len)
 		gocore_add(&f->bytes, "", 1);
-	memcpy(f->bytes.data + offset, data, len);
+	if (len)
+		memcpy(f->bytes.data + offset, data, len);
 }
 
 static struct snap_error *open_file(struct file *f)

@@ -6,8 +6,8 @@
 enum { MINORS = GO_MINOR_MAX - GO_MINOR_MIN + 1 };
 
 /*
- * Numbers that were taken from src/runtime of each version on their own, not from layout.c. The fields
- * are those that moved, and some that did not. From 1.11 to 1.27; -1: there is no such field.
+ * Numbers that were taken from src/runtime of each version on their own, not from layout.c. The
+ * fields are those that moved, and some that did not. From 1.11 to 1.27; -1: none.
  */
 static const struct {
 	enum go_field field;
@@ -184,15 +184,24 @@ static void test_reasons(void **state _unused_)
 		int minor, patch, n, value;
 		const char *text;
 	} want[] = {
-		{ 11, 0, 24, 13, "chan receive" },	{ 12, 17, 24, 23, "GC worker (idle)" },
-		{ 13, 0, 25, 13, "GC scavenge wait" },	{ 14, 0, 26, 25, "preempted" },
-		{ 15, 0, 27, 26, "debug call" },	{ 19, 13, 27, 18, "semacquire" },
-		{ 20, 0, 32, 21, "sync.Mutex.Lock" },	{ 21, 0, 32, 31, "stopping the world" },
-		{ 22, 12, 37, 36, "coroutine" },	{ 23, 3, 37, 36, "coroutine" },
-		{ 23, 4, 38, 37, "GC weak to strong wait" }, { 24, 0, 44, 24, "sync.WaitGroup.Wait" },
-		{ 24, 4, 44, 43, "select (synctest)" }, { 25, 0, 47, 18, "GOMAXPROCS updater (idle)" },
-		{ 25, 0, 47, 46, "cleanup wait" },	{ 26, 0, 47, 3, "dumping heap" },
-		{ 26, 0, 47, 19, "chan receive" },	{ 27, 4, 47, 15, "chan receive (nil chan)" },
+		{ 11, 0, 24, 13, "chan receive" },
+		{ 12, 17, 24, 23, "GC worker (idle)" },
+		{ 13, 0, 25, 13, "GC scavenge wait" },
+		{ 14, 0, 26, 25, "preempted" },
+		{ 15, 0, 27, 26, "debug call" },
+		{ 19, 13, 27, 18, "semacquire" },
+		{ 20, 0, 32, 21, "sync.Mutex.Lock" },
+		{ 21, 0, 32, 31, "stopping the world" },
+		{ 22, 12, 37, 36, "coroutine" },
+		{ 23, 3, 37, 36, "coroutine" },
+		{ 23, 4, 38, 37, "GC weak to strong wait" },
+		{ 24, 0, 44, 24, "sync.WaitGroup.Wait" },
+		{ 24, 4, 44, 43, "select (synctest)" },
+		{ 25, 0, 47, 18, "GOMAXPROCS updater (idle)" },
+		{ 25, 0, 47, 46, "cleanup wait" },
+		{ 26, 0, 47, 3, "dumping heap" },
+		{ 26, 0, 47, 19, "chan receive" },
+		{ 27, 4, 47, 15, "chan receive (nil chan)" },
 		{ 28, 0, 47, 18, "select" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {

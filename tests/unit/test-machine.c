@@ -240,7 +240,8 @@ static void test_signal_frame(void **state _unused_)
 		assert_int_equal(regs.sp, 2);
 		assert_int_equal(regs.lr, frames[k].lr ? 3 : 0);
 		assert_int_equal(regs.fp, 4);
-		uint64_t end = gocore_ranges[GOCORE_STACKS].start + gocore_ranges[GOCORE_STACKS].size;
+		uint64_t end =
+			gocore_ranges[GOCORE_STACKS].start + gocore_ranges[GOCORE_STACKS].size;
 		assert_false(arch->signal_regs(&o.core->memory, end - 100, &regs));
 		assert_false(arch->signal_regs(&o.core->memory, UINT64_MAX - 100, &regs));
 		goopen_close(&o);

@@ -5,8 +5,8 @@
 #include "common/fd.h"
 
 /*
- * Two files, of which each byte tells where it is: capital letters in the core, small ones in a file
- * that was mapped.
+ * Two files, of which each byte tells where it is: capital letters in the core, small ones in a
+ * file that was mapped.
  */
 
 enum { SIZE = 26 * 8 };

@@ -14,8 +14,8 @@
 #include "common/json.h"
 
 /*
- * A child enters the sandbox and then does one thing. What the analyzer has no business with must end
- * it with SIGSYS; what it needs must work.
+ * A child enters the sandbox and then does one thing. What the analyzer has no business with must
+ * end it with SIGSYS; what it needs must work.
  */
 
 enum { MEMORY_BYTES = 1 << 30, CPU_SECONDS = 10, FAILED = 3, NOT_ENTERED = 4, ALIVE = 0 };
@@ -373,6 +373,8 @@ static void test_needed(void **state _unused_)
 		{ "qsort", do_qsort },	{ "json", do_json },	 { "ipc", do_ipc },
 		{ "errors", do_error }, { "exit", do_exit },
 	};
+	if (test_under_valgrind())
+		skip_test("valgrind needs more system calls");
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		int status = outcome(calls[i].fn);
 		if (status != ALIVE)
@@ -409,6 +411,8 @@ static int run_briefly(void *userdata _unused_)
 
 static void test_cpu_limit(void **state _unused_)
 {
+	if (test_under_valgrind())
+		skip_test("valgrind needs more system calls");
 	int status = test_wait(test_fork(run_briefly, NULL));
 	assert_true(status == -SIGKILL || status == -SIGXCPU);
 }
@@ -438,9 +442,8 @@ static void test_privileges(void **state _unused_)
 		assert_true(n > 0);
 		text[n] = '\0';
 		(void)close(fd);
-		entered = strstr(text, "\nNoNewPrivs:\t1") && strstr(text, FILTERED ?
-								      "\nSeccomp:\t2" :
-								      "\nCapEff:\t0000000000000000");
+		entered = strstr(text, "\nNoNewPrivs:\t1") &&
+			  strstr(text, FILTERED ? "\nSeccomp:\t2" : "\nCapEff:\t0000000000000000");
 		if (!entered)
 			(void)usleep(1000);
 	}

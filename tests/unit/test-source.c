@@ -316,7 +316,8 @@ static void test_zstd_not_seekable(void **state _unused_)
 }
 
 /// Opens a file of three frames after changing its table.
-static struct snap_error *open_changed(void (*change)(struct table *t), struct source **src, int *fd)
+static struct snap_error *open_changed(void (*change)(struct table *t), struct source **src,
+				       int *fd)
 {
 	_cleanup_strbuf_ struct strbuf file = { 0 };
 	struct table t = { 0 };

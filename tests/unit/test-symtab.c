@@ -220,7 +220,7 @@ static const struct raw raws[] = {
 	{ "\x80\x80\x80\x80\x20\x40", 6, true, -1 }, // beyond 32 bits: cut
 	{ "\x80\x80\x80\x80\x80\x80\x40", 7, false, 0 }, // more bytes than a number has
 	{ "\x02\x80\x80\x80\x80\x80\x40", 7, false, 0 },
-	{ "\xff\xff\xff\xff\x0f\x40", 6, false, 0 }, // minus 2^31 - 1
+	{ "\xff\xff\xff\xff\x0f\x40", 6, true, INT32_MAX }, // -2^31 from -1: wraps, as in Go
 	{ "\x05\x40\0", 3, false, 0 }, // -4
 };
 
@@ -291,7 +291,9 @@ static void fill_inlined(struct gocore *gc)
 		{ .name = "main.c", .file = "c.go", .line = 33, .parent = 1, .parent_pc = 36 },
 	};
 	static const struct gocore_step tree[] = { { -1, 16 }, { 0, 16 }, { 1, 16 }, { 2, 16 } };
-	static const struct gocore_step lines[] = { { 31, 16 }, { 32, 16 }, { 33, 16 }, { 40, 16 } };
+	static const struct gocore_step lines[] = {
+		{ 31, 16 }, { 32, 16 }, { 33, 16 }, { 40, 16 },
+	};
 	struct gocore_step files[4];
 	static const char *const names[] = { "main.go", "a.go", "b.go", "c.go" };
 	const struct gocore_func *f = gocore_func(
@@ -307,8 +309,10 @@ static void fill_inlined(struct gocore *gc)
 static void check_inlined(struct world *w)
 {
 	static const struct go_line want[] = {
-		{ "main.c", "c.go", 40, true, false },	 { "main.b", "b.go", 33, true, false },
-		{ "main.a", "a.go", 32, true, false },	 { "main.main", "main.go", 31, false, false },
+		{ "main.c", "c.go", 40, true, false },
+		{ "main.b", "b.go", 33, true, false },
+		{ "main.a", "a.go", 32, true, false },
+		{ "main.main", "main.go", 31, false, false },
 	};
 	const struct go_func *f = go_func_named(&w->tab, "main.main");
 	for (uint32_t depth = 0; depth < 4; depth++) {
@@ -317,8 +321,8 @@ static void check_inlined(struct world *w)
 		for (uint32_t i = 0; i <= depth; i++) {
 			const struct go_line *line = &place.lines[i], *as = &want[3 - depth + i];
 			assert_string_equal(line->name, as->name);
-			// 1.11 keeps the places of calls beside the tree; they are the same here but
-			// for the files, which it numbers for the caller.
+			// 1.11 keeps the places of calls beside the tree; they are the same here
+			// but for the files, which it numbers for the caller.
 			if (w->gc.minor > 11)
 				assert_string_equal(line->file, as->file);
 			if (i)
