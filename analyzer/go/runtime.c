@@ -14,6 +14,8 @@ enum {
 	// Data of the largest programs: some hundred MiB would be a heap, not data.
 	DATA_MAX_BYTES = 256 << 20,
 	TEXT_MAX_BYTES = 512 << 20,
+	// A program has one; each costs a look through its data.
+	TABLES_MAX = 32,
 };
 
 uint64_t go_u64(struct go_runtime *rt, uint64_t addr, enum go_field field)
@@ -106,7 +108,9 @@ struct word_search {
 static bool scan_words(struct word_search *s, uint64_t start, uint64_t end)
 {
 	uint8_t page[PAGE];
-	for (uint64_t at = start & ~7ULL; at < end; at += PAGE) {
+	uint64_t limit = end > start ? end - start + 8 : 0;
+	// The next page of the last one is the first one of all.
+	for (uint64_t at = start & ~7ULL; at < end && end - at <= limit; at += PAGE) {
 		size_t n = memory_read_some(s->rt->mem, at, page, MIN((uint64_t)PAGE, end - at));
 		for (size_t i = 0; i + 8 <= n; i += 8) {
 			bool hit = s->word ? !memcmp(page + i, &s->word, 8) :
@@ -179,6 +183,8 @@ static bool try_module(struct go_runtime *rt, uint64_t addr)
 static bool try_pclntab(struct go_runtime *rt, uint64_t addr)
 {
 	uint8_t head[8];
+	if (++rt->tables_tried > TABLES_MAX)
+		return true; // enough: this is no program
 	if (!memory_read(rt->mem, addr, head, sizeof(head)) ||
 	    !pclntab_era(head, rt->arch->quantum))
 		return false;
@@ -234,7 +240,7 @@ struct go_dwarf *go_runtime_dwarf(struct go_runtime *rt)
 /// Has everything been found that every Go program has?
 static bool find_all(struct go_runtime *rt)
 {
-	if (!find_module(rt))
+	if (!find_module(rt) || !rt->symtab.n_modules)
 		return false;
 	go_globals_find(rt);
 	return rt->globals.allgs && rt->globals.allm && rt->globals.allp;

@@ -41,6 +41,7 @@ struct go_runtime {
 	char *modinfo; ///< lines of module and build information, NULL when there are none
 	int minor, patch;
 	bool newer; ///< than the newest known: tried with that one's layout
+	unsigned int tables_tried; ///< what looked like a table of functions
 	struct go_layout layout;
 	bool layout_read; ///< from the debugging information, not from our tables
 	struct go_dwarf *dwarf; ///< NULL: none, or nobody asked

@@ -117,7 +117,8 @@ static bool scan(struct search *s, uint64_t start, uint64_t end)
 	uint8_t page[PAGE];
 	if (start < end && end - start > SCAN_MAX_BYTES)
 		end = start + SCAN_MAX_BYTES;
-	for (uint64_t at = start; at < end; at += PAGE) {
+	// Never beyond the end of all addresses, where the next page would be the first one.
+	for (uint64_t at = start; at < end && end - at <= SCAN_MAX_BYTES; at += PAGE) {
 		size_t n = memory_read_some(s->rt->mem, at, page, MIN((uint64_t)PAGE, end - at));
 		for (size_t i = 0; i + sizeof(magic) <= n; i += ALIGN)
 			if (page[i] == 0xff && !memcmp(page + i, magic, sizeof(magic)) &&
