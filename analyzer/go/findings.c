@@ -103,8 +103,8 @@ static int report_long(const struct tally *t, const struct report_sink *sink)
 	if (t->long_locked) {
 		_cleanup_strbuf_ struct strbuf text = { 0 };
 		if (strbuf_addf(&text,
-				"%" PRIu64 " goroutines have waited for a lock for about %d minutes "
-				"or more, the longest for about %" PRId64,
+				"%" PRIu64 " goroutines have waited for a lock for about %d "
+				"minutes or more, the longest for about %" PRId64,
 				t->long_locked, LONG_LOCK_MINUTES,
 				t->longest_lock_ns / MINUTE_NS) < 0)
 			return -ENOMEM;
@@ -116,8 +116,9 @@ static int report_long(const struct tally *t, const struct report_sink *sink)
 	if (r == 0 && t->long_channel >= SUSPECTS_MIN) {
 		_cleanup_strbuf_ struct strbuf text = { 0 };
 		if (strbuf_addf(&text,
-				"%" PRIu64 " goroutines have waited for channels for about %d minutes or "
-				"more; if they are no pool of idle workers, they may be leaked",
+				"%" PRIu64 " goroutines have waited for channels for about %d "
+				"minutes or more; if they are no pool of idle workers, they may be "
+				"leaked",
 				t->long_channel, LONG_CHANNEL_MINUTES) < 0)
 			return -ENOMEM;
 		struct json *json = json_new_object();

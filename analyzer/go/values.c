@@ -204,7 +204,7 @@ char *go_interface_type(struct go_runtime *rt, uint64_t addr)
 	return memory_u64(rt->mem, addr, &type) ? go_type_name(rt, type) : NULL;
 }
 
-/// The runtime's own digits, which are not rounded as printf() does: src/runtime/print.go, ≤ 1.25.
+/// The runtime's own digits, not rounded as printf() does: src/runtime/print.go, ≤ 1.25.
 static void old_float(double v, char buf[static 40])
 {
 	enum { DIGITS = 7 };
