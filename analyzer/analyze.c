@@ -119,6 +119,7 @@ static void read_filter(const struct json *request, uint64_t ids[static IDS_MAX]
 			struct report_filter *ret)
 {
 	const struct json *list = json_get(request, "ids");
+	uint64_t min_wait_ns = json_get_u64(request, "min_wait_ns", 0);
 	*ret = (struct report_filter){
 		.system = json_get_bool(request, "system", false),
 		.each = json_get_bool(request, "each", false),
@@ -127,8 +128,7 @@ static void read_filter(const struct json *request, uint64_t ids[static IDS_MAX]
 		.function = json_get_text(request, "function"),
 		.label_key = json_get_text(request, "label_key"),
 		.label_value = json_get_text(request, "label_value"),
-		.min_wait_ns = (int64_t)MIN(json_get_u64(request, "min_wait_ns", 0),
-					    (uint64_t)INT64_MAX),
+		.min_wait_ns = (int64_t)(min_wait_ns > INT64_MAX ? INT64_MAX : min_wait_ns),
 		.top = json_get_u64(request, "top", 0),
 		.ids = ids,
 	};

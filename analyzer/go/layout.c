@@ -379,7 +379,7 @@ bool go_layout_init(struct go_layout *layout, int minor, int patch)
 {
 	if (minor < GO_MINOR_MIN)
 		return false;
-	*layout = (struct go_layout){ .minor = MIN(minor, (int)GO_MINOR_MAX) };
+	*layout = (struct go_layout){ .minor = minor < GO_MINOR_MAX ? minor : GO_MINOR_MAX };
 	for (int f = 0; f < GO_FIELD_MAX; f++) {
 		layout->offset[f] = GO_NONE;
 		for (int i = 0; i < CHANGES_MAX && changes[f][i].since; i++)
