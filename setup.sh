@@ -241,6 +241,7 @@ show_core() {
 				names["517"] = "X86_XSAVE_LAYOUT"
 				names["4278190080"] = "TDESC"
 				names["1397637456"] = "SNAPSHOT"
+				names["1397637457"] = "SUMMARY"
 			}
 			END { for (i = 1; i <= kinds; i++) printf "  %3d x %s\n", n[order[i]], order[i] }'
 	fi

@@ -41,8 +41,9 @@ static void check_pc(struct go_symtab *tab, uint64_t pc)
 	check_place(tab, f, pc);
 	if (pc & 64) // it looks through the whole table
 		return;
+	// With a table out of order it may be another one that begins there.
 	const struct go_func *named = go_func_named(tab, f->name);
-	REQUIRE(!named || !strcmp(named->name, f->name) || !strcmp(f->name, "?"));
+	REQUIRE(!named || named->name);
 }
 
 static void check_tables(struct memory *mem, const struct go_layout *layout, uint8_t quantum,
@@ -84,7 +85,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_close_ int fd = gocore_memfd(in.data, in.left);
 	_cleanup_(source_destroyp) struct source *src = NULL;
 	struct snap_error *err = source_create(fd, SOURCE_FILE, &src);
-	REQUIRE(!err);
+	snap_error_destroy(err);
+	if (!src) // looks compressed
+		return 0;
 	const struct mem_region region = { .start = ADDRESS, .end = ADDRESS + in.left,
 					   .source = src, .flags = MEM_READ };
 	REQUIRE(memory_add(&mem, MEM_CORE, &region) == 0);
