@@ -227,9 +227,18 @@ static struct snap_error *follow(struct analysis *run, uint64_t end_ns)
 		else if (fds[1].revents)
 			err = on_message(run);
 	}
-	// The last word may still be in the socket.
-	while (!err && run->sock >= 0 && !run->done)
-		err = on_message(run);
+	// The last word may still be in the socket; whoever closed the pipe need not say it.
+	while (!err && run->sock >= 0 && !run->done) {
+		struct pollfd fd = { .fd = run->sock, .events = POLLIN };
+		uint64_t now = snap_now_ns();
+		if (end_ns && now >= end_ns)
+			return snap_error_new(SNAP_FAILED, "the analysis took too long");
+		int r = poll(&fd, 1, end_ns ? (int)((end_ns - now) / 1000000 + 1) : -1);
+		if (r < 0 && errno != EINTR)
+			return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the analysis");
+		if (r > 0)
+			err = on_message(run);
+	}
 	return err;
 }
 

@@ -20,7 +20,8 @@ static int reopen_regular(int fd)
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode))
+	// What is in /proc and tracefs looks regular, is empty, and reading it may block or consume.
+	if (!S_ISREG(st.st_mode) || !st.st_size)
 		return -EINVAL;
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	int file = open(self, O_RDONLY | O_CLOEXEC);

@@ -59,21 +59,25 @@ enum {
 	WAITERS_MAX = 10 << 20,
 };
 
-static void note_waiter(struct go_goroutines *gs, uint64_t sudog, uint64_t semaphore)
+/// False when its goroutine is known already: each waits for one semaphore, so this is a circle.
+static bool note_waiter(struct go_goroutines *gs, uint64_t sudog, uint64_t semaphore)
 {
 	uint64_t g = go_u64(gs->rt, sudog, GO_SUDOG_G);
 	size_t n = gs->n_semaphores;
+	uint32_t known;
+	if (map_get(&gs->semaphore_of, g, &known))
+		return false;
 	if (!n || gs->semaphores[n - 1] != semaphore) {
 		if (!(n & (n - 1))) {
 			uint64_t *bigger = reallocarray(gs->semaphores, MAX(n * 2, (size_t)1),
 							sizeof(*bigger));
 			if (!bigger)
-				return;
+				return false;
 			gs->semaphores = bigger;
 		}
 		gs->semaphores[gs->n_semaphores++] = semaphore;
 	}
-	(void)map_set(&gs->semaphore_of, g, (uint32_t)gs->n_semaphores - 1); // unknown then
+	return map_set(&gs->semaphore_of, g, (uint32_t)gs->n_semaphores - 1) == 0;
 }
 
 /// One tree: nodes are semaphores, each with a list of those that wait for it.
@@ -88,10 +92,14 @@ static void read_tree(struct go_goroutines *gs, uint64_t root, size_t *budget)
 		uint64_t semaphore = sudog_pointer(rt, node, GO_SUDOG_ELEM);
 		uint64_t left = go_u64(rt, node, GO_SUDOG_PREV);
 		uint64_t right = go_u64(rt, node, GO_SUDOG_NEXT);
-		for (uint64_t s = node; s && *budget; s = go_u64(rt, s, GO_SUDOG_WAITLINK)) {
-			note_waiter(gs, s, semaphore);
+		bool circle = false;
+		for (uint64_t s = node; s && *budget && !circle;
+		     s = go_u64(rt, s, GO_SUDOG_WAITLINK)) {
+			circle = !note_waiter(gs, s, semaphore);
 			--*budget;
 		}
+		if (circle)
+			continue;
 		if (left && depth < TREE_DEPTH_MAX)
 			stack[depth++] = left;
 		if (right && depth < TREE_DEPTH_MAX)
