@@ -87,6 +87,7 @@ enum dump_option {
 	OPT_FILTER,
 	OPT_ALL,
 	OPT_WITH_BINARIES,
+	OPT_NO_SUMMARY,
 	OPT_COMPRESS,
 	OPT_MAX_PAUSE,
 	OPT_KEEP_PARTIAL,
@@ -110,6 +111,8 @@ static const struct option_row dump_rows[] = {
 	[OPT_WITH_BINARIES] = { "with-binaries", 0, NULL,
 				"Dump programs and libraries too, so that the core\n"
 				"can be read where they are missing" },
+	[OPT_NO_SUMMARY] = { "no-summary", 0, NULL,
+			     "Do not look for goroutines in the core" },
 	[OPT_COMPRESS] = { "compress", 'z', "[LEVEL]",
 			   "Compress with zstd, level 1 to 19 (default: 3); the\n"
 			   "default name is core.PID.zst then" },
@@ -184,6 +187,9 @@ static struct snap_error *apply_option(const struct option_use *use, struct dump
 		return NULL;
 	case OPT_WITH_BINARIES:
 		job->flags |= JOB_WITH_BINARIES;
+		return NULL;
+	case OPT_NO_SUMMARY:
+		job->flags |= JOB_NO_SUMMARY;
 		return NULL;
 	case OPT_COMPRESS:
 		return parse_level(use->arg, job);

@@ -548,6 +548,20 @@ keys_of_json() {
 	diff "$DIR/ours" "$DIR/stdout"
 }
 
+@test "dump --no-summary: nothing is attached, and the core can still be read" {
+	need_command jq
+	target_start gohttp
+	dump --json --no-summary
+	expect_dumped
+	[ "$(field .go)" = null ]
+	show --attached
+	expect $EX_FAILED
+	error_has 'no summary of goroutines is attached'
+	show
+	expect 0
+	grep -q net/http "$DIR/stdout"
+}
+
 # ---- cores that are not as they should be ----------------------------------------------------
 
 @test "no Go program: status 1, and JSON says it too" {
