@@ -59,6 +59,18 @@ static int write_line(void *userdata _unused_, const char *kind, struct json *va
 	return r < 0 ? r : snap_write_all(ANALYSIS_LINES_FD, "\n", 1);
 }
 
+static struct snap_error *get_ready(void)
+{
+	const struct sandbox_limits limits = { MEMORY_BYTES, CPU_SECONDS };
+	// Made outside: with its first object json-c asks for random numbers to hash keys with.
+	_cleanup_(json_destroyp) struct json *json = json_new_object();
+	json_set_bool(json, "ready", true);
+	struct snap_error *err = sandbox_enter(&limits);
+	int r = err ? 0 : ipc_send(ANALYSIS_SOCKET_FD, json, NULL, 0, 0);
+	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "nobody asks procsnap-analyze anything") :
+		       err;
+}
+
 static struct snap_error *receive(struct json **ret, int fds[static IPC_MAX_FDS])
 {
 	int r = ipc_recv(ANALYSIS_SOCKET_FD, ret, fds);
@@ -74,14 +86,13 @@ static struct snap_error *receive(struct json **ret, int fds[static IPC_MAX_FDS]
 
 static struct snap_error *run(void)
 {
-	const struct sandbox_limits limits = { MEMORY_BYTES, CPU_SECONDS };
 	const struct image_opener opener = { open_by_question, NULL };
 	const struct report_sink sink = { write_line, NULL };
 	_cleanup_(json_destroyp) struct json *request = NULL;
 	int fds[IPC_MAX_FDS]; // closed by the end of the process
-	struct snap_error *err = receive(&request, fds);
+	struct snap_error *err = get_ready();
 	if (!err)
-		err = sandbox_enter(&limits);
+		err = receive(&request, fds);
 	return err ? err :
 		     analyze(fds[ANALYSIS_FD_CORE], fds[ANALYSIS_FD_MEMORY], request, &opener,
 			     &sink);

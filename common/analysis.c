@@ -19,10 +19,13 @@
 
 enum { CHUNK = 64 << 10 };
 
+// It takes milliseconds; this is a machine that does not get around to anything.
+#define START_NS 10000000000ULL
+
 struct analysis {
 	pid_t pid;
 	int sock, lines;
-	bool done; ///< it has said so
+	bool ready, done; ///< it has said so
 	struct strbuf buf; ///< of lines, the last one incomplete
 	const struct analysis_callbacks *callbacks;
 };
@@ -152,6 +155,8 @@ static struct snap_error *on_message(struct analysis *run)
 		snap_closep(&fds[i]);
 	if (json_get(json, "open"))
 		r = answer(run, json_get(json, "open"));
+	else if (json_get_bool(json, "ready", false))
+		run->ready = true;
 	else if (json_get_bool(json, "done", false))
 		run->done = true;
 	else
@@ -205,6 +210,33 @@ static struct snap_error *on_lines(struct analysis *run, bool *ret_end)
 	return NULL;
 }
 
+/// Waits for one of @fds; *ret_some is false when there is nothing yet.
+static struct snap_error *wait_some(struct pollfd *fds, nfds_t n, uint64_t end_ns, bool *ret_some)
+{
+	uint64_t now = snap_now_ns();
+	if (end_ns && now >= end_ns)
+		return snap_error_new(SNAP_FAILED, "the analysis took too long");
+	int r = poll(fds, n, end_ns ? (int)((end_ns - now) / 1000000 + 1) : -1);
+	if (r < 0 && errno != EINTR)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the analysis");
+	*ret_some = r > 0;
+	return NULL;
+}
+
+/// Reads messages until *@said, or until it closes the socket.
+static struct snap_error *await(struct analysis *run, const bool *said, uint64_t end_ns)
+{
+	struct snap_error *err = NULL;
+	while (!err && run->sock >= 0 && !*said) {
+		struct pollfd fd = { .fd = run->sock, .events = POLLIN };
+		bool some = false;
+		err = wait_some(&fd, 1, end_ns, &some);
+		if (!err && some)
+			err = on_message(run);
+	}
+	return err;
+}
+
 static struct snap_error *follow(struct analysis *run, uint64_t end_ns)
 {
 	bool end = false;
@@ -212,14 +244,9 @@ static struct snap_error *follow(struct analysis *run, uint64_t end_ns)
 	while (!err && !end) {
 		struct pollfd fds[] = { { .fd = run->lines, .events = POLLIN },
 					{ .fd = run->sock, .events = POLLIN } };
-		uint64_t now = snap_now_ns();
-		if (end_ns && now >= end_ns)
-			return snap_error_new(SNAP_FAILED, "the analysis took too long");
-		int wait_ms = end_ns ? (int)((end_ns - now) / 1000000 + 1) : -1;
-		int r = poll(fds, ARRAY_SIZE(fds), wait_ms);
-		if (r < 0 && errno != EINTR)
-			return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the analysis");
-		if (r <= 0)
+		bool some = false;
+		err = wait_some(fds, ARRAY_SIZE(fds), end_ns, &some);
+		if (err || !some)
 			continue;
 		// Lines first: they were written before the word that ends it.
 		if (fds[0].revents)
@@ -228,18 +255,7 @@ static struct snap_error *follow(struct analysis *run, uint64_t end_ns)
 			err = on_message(run);
 	}
 	// The last word may still be in the socket; whoever closed the pipe need not say it.
-	while (!err && run->sock >= 0 && !run->done) {
-		struct pollfd fd = { .fd = run->sock, .events = POLLIN };
-		uint64_t now = snap_now_ns();
-		if (end_ns && now >= end_ns)
-			return snap_error_new(SNAP_FAILED, "the analysis took too long");
-		int r = poll(&fd, 1, end_ns ? (int)((end_ns - now) / 1000000 + 1) : -1);
-		if (r < 0 && errno != EINTR)
-			return snap_error_errno(SNAP_FAILED, errno, "cannot wait for the analysis");
-		if (r > 0)
-			err = on_message(run);
-	}
-	return err;
+	return err ? err : await(run, &run->done, end_ns);
 }
 
 static struct snap_error *death_error(int status)
@@ -294,6 +310,12 @@ void analysis_destroy(struct analysis *analysis)
 	snap_closep(&analysis->lines);
 	strbuf_deinit(&analysis->buf);
 	free(analysis);
+}
+
+struct snap_error *analysis_await_ready(struct analysis *analysis)
+{
+	struct snap_error *err = await(analysis, &analysis->ready, snap_now_ns() + START_NS);
+	return err || analysis->ready ? err : reap(analysis);
 }
 
 struct snap_error *analysis_run(struct analysis *analysis, const int fds[ANALYSIS_FD_MAX],

@@ -11,6 +11,7 @@
  * when it needs the file of a program it asks, and whoever started it opens it. Both sides are
  * here, so that they cannot disagree:
  *
+ *   ready (socket)     {"ready": true}, from inside the sandbox
  *   request (socket)   {"version", options...} with the core's descriptor, or, for a process that
  *                      is stopped, those of a core with headers and notes only and of its memory
  *   question (socket)  {"open": {"name" (hex), "build_id" (hex), "program"}}
@@ -42,6 +43,8 @@ struct analysis_callbacks {
 struct analysis;
 /// Starts procsnap-analyze, which then waits for its request.
 struct snap_error *analysis_create(struct analysis **ret) _must_check_;
+/// Waits until it stands in its sandbox and can begin at once. Not needed before analysis_run().
+struct snap_error *analysis_await_ready(struct analysis *analysis) _must_check_;
 /// Ends it, if it has not ended.
 void analysis_destroy(struct analysis *analysis);
 DEFINE_CLEANUP(struct analysis *, analysis_destroy);

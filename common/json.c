@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "json.h"
 
+#include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
 
 #include "str.h"
+#include "strbuf.h"
 
 // struct json is never defined: it is json-c's object under a name that does not leak.
 enum { DEPTH_MAX = 16 }; // our own messages are 3 deep
@@ -29,11 +31,64 @@ struct json *json_new_array(void)
 	return wrap(json_object_new_array());
 }
 
+/// Takes a character of valid UTF-8, two bytes or more, off the front of *@p.
+static uint32_t take_character(const char **p)
+{
+	const uint8_t *s = (const uint8_t *)*p;
+	int more = s[0] >= 0xf0 ? 3 : s[0] >= 0xe0 ? 2 : 1;
+	uint32_t c = s[0] & (0x3fU >> more);
+	for (int i = 1; i <= more; i++)
+		c = c << 6 | (s[i] & 0x3f);
+	*p += more + 1;
+	return c;
+}
+
+/**
+ * Makes @text, valid UTF-8, ASCII by \\u escapes. json-c 0.18 takes bytes from 0x80 on for control
+ * characters when it is strict (its issue 875). Returns -EINVAL when @text cannot be JSON.
+ */
+static int escape_to_ascii(const char *text, size_t len, struct strbuf *buf)
+{
+	bool escaped = false; // by the backslash before
+	int r = 0;
+	for (const char *p = text; r == 0 && p < text + len;) {
+		if (!((uint8_t)*p & 0x80)) {
+			escaped = !escaped && *p == '\\';
+			r = strbuf_add(buf, p++, 1);
+			continue;
+		}
+		uint32_t c = take_character(&p);
+		if (escaped)
+			return -EINVAL;
+		if (c < 0x10000)
+			r = strbuf_addf(buf, "\\u%04x", c);
+		else
+			r = strbuf_addf(buf, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10),
+					0xdc00 + (c & 0x3ff));
+	}
+	return r;
+}
+
+static bool is_ascii(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((uint8_t)text[i] & 0x80)
+			return false;
+	return true;
+}
+
 struct json *json_parse(const char *text, size_t len)
 {
+	_cleanup_strbuf_ struct strbuf buf = { 0 };
 	// json-c's own check lets overlong forms and surrogates through.
-	if (len > INT32_MAX || !snap_is_utf8(text, len))
+	if (len > INT32_MAX / 6 || !snap_is_utf8(text, len))
 		return NULL;
+	if (!is_ascii(text, len)) {
+		if (escape_to_ascii(text, len, &buf) < 0)
+			return NULL;
+		text = buf.data;
+		len = buf.len;
+	}
 	json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
 	if (!tok)
 		return NULL;

@@ -103,6 +103,8 @@ struct snap_error *live_analyze(const struct job *job, const struct pidref *ref,
 	// Started before the process is stopped, since that takes longer than most of the rest.
 	struct snap_error *err = analysis_create(&analysis);
 	if (!err)
+		err = analysis_await_ready(analysis);
+	if (!err)
 		err = capture_take(capture, &snap, &l.source);
 	if (!err) {
 		err = analyze_stopped(&l, job, ref->pid, analysis);

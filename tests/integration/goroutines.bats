@@ -131,11 +131,13 @@ fake() {
 	show --pprof="$DIR/ours"
 	show --folded
 	expect 0
-	go tool pprof -traces "$DIR/ours" 2>/dev/null | sed 's/ (inline)$//' | awk '
+	# Names of instances of generic functions may have blanks and semicolons in them.
+	go tool pprof -traces "$DIR/ours" 2>/dev/null |
+		sed 's/ (inline)$//; s/;/\\x3b/g' | awk '
 		function flush() { if (n) print stack, n; n = 0; stack = "" }
 		/^-----/ { flush(); next }
-		!n && $1 ~ /^[0-9]+$/ && NF == 2 { n = $1; stack = $2; next }
-		n && NF == 1 { stack = $1 ";" stack }
+		!n && /^ *[0-9]+ +[^ ]/ { n = $1; sub(/^ *[0-9]+ +/, ""); stack = $0; next }
+		n && NF { sub(/^ +/, ""); stack = $0 ";" stack }
 		END { flush() }' | sort | diff - <(sort "$DIR/stdout")
 	[ "$(awk '{ sum += $NF } END { print sum }' "$DIR/stdout")" = "$(key goroutines)" ]
 	cp "$DIR/stdout" "$DIR/folded"

@@ -182,8 +182,22 @@ static void test_utf8(void **state _unused_)
 		accepted += json != NULL;
 	}
 	assert_int_equal(accepted, 0);
-	_cleanup_(json_destroyp) struct json *json = parse("{\"a\":\"\xc3\xa9\xf0\x9f\x98\x80\"}");
-	assert_string_equal(json_get_text(json, "a"), "\xc3\xa9\xf0\x9f\x98\x80");
+	// One of each length, the first and the last of each, as text and as key, and after escapes.
+	static const char *const good[] = {
+		"\xc2\x80",	   "\xdf\xbf",	      "\xe0\xa0\x80",	   "\xed\x9f\xbf",
+		"\xee\x80\x80",   "\xef\xbf\xbf",	      "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
+		"\xc3\xa9 \xf0\x9f\x98\x80\xe2\x82\xac", "caf\xc3\xa9",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		char text[128];
+		(void)snprintf(text, sizeof(text), "{\"%s\":\"\\\\%s\"}", good[i], good[i]);
+		_cleanup_(json_destroyp) struct json *json = parse(text);
+		assert_non_null(json);
+		assert_string_equal(json_text(json), text);
+	}
+	assert_null(parse("{\"a\":\"\\\xc3\xa9\"}"));
+	assert_null(parse("{\"a\":\xc3\xa9}"));
+	assert_null(parse("{\"a\":1}\xc2\xa0"));
 }
 
 static struct json *parse_nested(int depth, bool arrays)
