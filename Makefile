@@ -10,6 +10,10 @@ MANDIR ?= $(PREFIX)/share/man
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 
 BUILD ?= build
 CC ?= cc
@@ -31,7 +35,8 @@ endif
 
 # library:Debian package
 NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev \
-	libseccomp:libseccomp-dev libcap:libcap-dev zlib:zlib1g-dev
+	libseccomp:libseccomp-dev libcap:libcap-dev zlib:zlib1g-dev libsystemd:libsystemd-dev \
+	libacl:libacl1-dev
 no_build_goals := help clean uninstall format lint-text
 ifneq ($(filter-out $(no_build_goals),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(shell command -v $(PKG_CONFIG)),)
@@ -54,6 +59,8 @@ JSON_CFLAGS := $(shell $(PKG_CONFIG) --cflags json-c)
 JSON_LIBS := $(shell $(PKG_CONFIG) --libs json-c)
 ZSTD_LIBS := $(shell $(PKG_CONFIG) --libs libzstd)
 SECCOMP_LIBS := $(shell $(PKG_CONFIG) --libs libseccomp)
+SYSTEMD_LIBS := $(shell $(PKG_CONFIG) --libs libsystemd)
+ACL_LIBS := $(shell $(PKG_CONFIG) --libs libacl)
 CAP_LIBS := $(shell $(PKG_CONFIG) --libs libcap)
 DWARF_LIBS := -ldwarf $(shell $(PKG_CONFIG) --libs zlib)
 SMARTCOLS_CFLAGS := $(shell $(PKG_CONFIG) --cflags smartcols)
@@ -91,10 +98,12 @@ COMMON_SRC := $(wildcard common/*.c)
 PTRACE_SRC := $(call by_arch,ptrace)
 DUMPER_SRC := $(call by_arch,dumper)
 ANALYZER_SRC := $(wildcard analyzer/*.c analyzer/go/*.c)
+DAEMON_SRC := $(wildcard daemon/*.c)
+SYSTEMD_SRC := $(wildcard systemd/*.c)
 SNAPCTL_SRC := $(wildcard cmd/snapctl/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnap-worker $(BUILD)/procsnap-analyze
+PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnapd $(BUILD)/procsnap-worker $(BUILD)/procsnap-analyze
 MAN := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
 
 UNIT_SRC := $(wildcard tests/unit/test-*.c)
@@ -129,15 +138,25 @@ $(BUILD)/libcommon.a: $(call obj,$(COMMON_SRC))
 $(BUILD)/libptrace.a: $(call obj,$(PTRACE_SRC))
 $(BUILD)/libdumper.a: $(call obj,$(DUMPER_SRC))
 $(BUILD)/libanalyzer.a: $(call obj,$(ANALYZER_SRC))
+$(BUILD)/libdaemon.a: $(call obj,$(DAEMON_SRC) $(SYSTEMD_SRC)) $(BUILD)/obj/daemon/interface.o
 $(BUILD)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-link = $(call say,LD,$@) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@
+# The text of the interface, which the daemon shows to whoever asks.
+$(BUILD)/gen/interface.c: daemon/io.procsnap.varlink
+	$(Q)mkdir -p $(@D)
+	$(Q)sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/; 1i const char api_interface_text[] =' $< >$@
+	$(Q)echo ';' >>$@
+
+$(BUILD)/obj/daemon/interface.o: $(BUILD)/gen/interface.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/snapctl: $(call obj,$(SNAPCTL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SMARTCOLS_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SMARTCOLS_LIBS) \
+		$(ZSTD_LIBS)
 
 $(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c $(wildcard cmd/worker/*.c)) $(BUILD)/libptrace.a \
 		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
@@ -149,6 +168,11 @@ $(BUILD)/procsnap-analyze: $(call obj,cmd/procsnap-analyze.c) $(BUILD)/libanalyz
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) \
 		$(CAP_LIBS) $(DWARF_LIBS)
+
+$(BUILD)/procsnapd: $(call obj,cmd/procsnapd.c) $(BUILD)/libdaemon.a $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) \
+		$(CAP_LIBS)
 
 man: $(MAN) ## Build the manual pages
 
@@ -165,18 +189,21 @@ $(BUILD)/man/%: man/%.scd
 TARGET_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -pthread
 
 $(BUILD)/tests/test-%: tests/unit/test-%.c $(wildcard tests/unit/*.h) $(BUILD)/libptrace.a \
-		$(BUILD)/libdumper.a $(BUILD)/libanalyzer.a $(BUILD)/libcommon.a
+		$(BUILD)/libdumper.a $(BUILD)/libanalyzer.a $(BUILD)/libdaemon.a \
+		$(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
-		$(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS) -lcmocka
+		$(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) \
+		$(ACL_LIBS) -lcmocka
 
 $(BUILD)/tests/fuzz-%: tests/fuzz/fuzz-%.c tests/fuzz/replay.c $(FUZZ_H) $(BUILD)/libptrace.a \
-		$(BUILD)/libdumper.a $(BUILD)/libanalyzer.a $(BUILD)/libcommon.a
+		$(BUILD)/libdumper.a $(BUILD)/libanalyzer.a $(BUILD)/libdaemon.a \
+		$(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
-		$(JSON_LIBS) $(ZSTD_LIBS) $(DWARF_LIBS)
+		$(JSON_LIBS) $(ZSTD_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) $(CAP_LIBS)
 
 $(BUILD)/targets/%: tests/targets/%.c $(wildcard tests/targets/*.h)
 	$(call say,TARGET,$@)
@@ -215,12 +242,13 @@ check-asan: ## Run all tests with AddressSanitizer and UBSan
 check-valgrind: all tests ## Run the unit tests, the corpora and some dumps under valgrind
 	$(Q)tests/run --valgrind $(BUILD)
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(FUZZ_H)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) \
+		$(DAEMON_SRC) $(SYSTEMD_SRC) $(FUZZ_H)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(filter-out -fcf-protection=full,$(ALL_CFLAGS)) -O1 -Wno-everything \
 		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(JSON_LIBS) \
-		$(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS)
+		$(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with its corpus
@@ -229,12 +257,14 @@ fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with
 		-artifact_prefix=$(BUILD)/fuzz/crash-$$n- $(BUILD)/fuzz/found-$$n \
 		tests/fuzz/corpus/$$n || exit 1; done
 
-bench: all targets ## Compare with gdb's gcore on the same processes
+bench: all targets ## Compare with gdb's gcore and with delve on the same processes and cores
 	$(Q)tests/bench/bench $(BUILD)
+	$(Q)tests/bench/gobench $(BUILD)
 
 # -- Keeping the house clean -------------------------------------------------------------------
 
-LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(SNAPCTL_SRC) \
+LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(DAEMON_SRC) \
+	$(SYSTEMD_SRC) $(SNAPCTL_SRC) \
 	$(wildcard cmd/*.c cmd/worker/*.c)
 SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/bench tests/lint/*) \
 	tests/golang/fetch tests/golang/matrix tests/golang/crash \
@@ -270,26 +300,31 @@ compile_commands.json: Makefile ## Compilation database for clangd
 		{ printf "%s{\"directory\": \"%s\", \"file\": \"%s\", \"command\": \"cc %s -c %s\"}\n", \
 		(NR > 1 ? "," : ""), dir, $$0, flags, $$0 } END { print "]" }' >$@
 
-install: all ## Install below DESTDIR and PREFIX (/usr/local)
-	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man1 \
-		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(BASHCOMPDIR) $(DESTDIR)$(ZSHCOMPDIR) \
-		$(DESTDIR)$(FISHCOMPDIR)
-	$(Q)$(INSTALL) -m 755 $(BUILD)/snapctl $(DESTDIR)$(BINDIR)
-	$(Q)$(INSTALL) -m 755 $(BUILD)/procsnap-worker $(BUILD)/procsnap-analyze \
-		$(DESTDIR)$(LIBEXECDIR)
-	$(Q)$(INSTALL) -m 644 $(filter %.1,$(MAN)) $(DESTDIR)$(MANDIR)/man1
-	$(Q)$(INSTALL) -m 644 $(filter %.5,$(MAN)) $(DESTDIR)$(MANDIR)/man5
-	$(Q)$(INSTALL) -m 644 completions/snapctl.bash $(DESTDIR)$(BASHCOMPDIR)/snapctl
-	$(Q)$(INSTALL) -m 644 completions/_snapctl $(DESTDIR)$(ZSHCOMPDIR)/_snapctl
-	$(Q)$(INSTALL) -m 644 completions/snapctl.fish $(DESTDIR)$(FISHCOMPDIR)/snapctl.fish
+# file:folder it is installed in
+INSTALLED := $(BUILD)/snapctl:$(BINDIR) $(BUILD)/procsnapd:$(LIBEXECDIR) \
+	$(BUILD)/procsnap-worker:$(LIBEXECDIR) $(BUILD)/procsnap-analyze:$(LIBEXECDIR)
+INSTALLED_DATA := $(foreach m,$(MAN),$(m):$(MANDIR)/man$(subst .,,$(suffix $(m)))) \
+	completions/_snapctl:$(ZSHCOMPDIR) completions/snapctl.fish:$(FISHCOMPDIR) \
+	systemd/units/procsnapd.socket:$(UNITDIR) $(BUILD)/gen/procsnapd.service:$(UNITDIR) \
+	systemd/sysusers/procsnap.conf:$(SYSUSERSDIR) \
+	systemd/tmpfiles/procsnap.conf:$(TMPFILESDIR) systemd/catalog/procsnap.catalog:$(CATALOGDIR)
+file_of = $(firstword $(subst :, ,$(1)))
+folder_of = $(lastword $(subst :, ,$(1)))
+
+$(BUILD)/gen/procsnapd.service: systemd/units/procsnapd.service
+	$(Q)mkdir -p $(@D)
+	$(Q)sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' $< >$@
+
+install: all $(BUILD)/gen/procsnapd.service ## Install below DESTDIR and PREFIX (/usr/local)
+	$(Q)$(foreach i,$(INSTALLED),$(INSTALL) -D -m 755 -t $(DESTDIR)$(call folder_of,$(i)) \
+		$(call file_of,$(i)) &&) true
+	$(Q)$(foreach i,$(INSTALLED_DATA),$(INSTALL) -D -m 644 -t $(DESTDIR)$(call folder_of,$(i)) \
+		$(call file_of,$(i)) &&) true
+	$(Q)$(INSTALL) -D -m 644 completions/snapctl.bash $(DESTDIR)$(BASHCOMPDIR)/snapctl
 
 uninstall: ## Remove what install put there
-	$(Q)rm -f $(DESTDIR)$(BINDIR)/snapctl $(DESTDIR)$(LIBEXECDIR)/procsnap-worker \
-		$(DESTDIR)$(LIBEXECDIR)/procsnap-analyze \
-		$(DESTDIR)$(BASHCOMPDIR)/snapctl $(DESTDIR)$(ZSHCOMPDIR)/_snapctl \
-		$(DESTDIR)$(FISHCOMPDIR)/snapctl.fish \
-		$(addprefix $(DESTDIR)$(MANDIR)/man1/,$(patsubst man/%.scd,%,$(wildcard man/*.1.scd))) \
-		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(patsubst man/%.scd,%,$(wildcard man/*.5.scd)))
+	$(Q)rm -f $(DESTDIR)$(BASHCOMPDIR)/snapctl $(foreach i,$(INSTALLED) $(INSTALLED_DATA),\
+		$(DESTDIR)$(call folder_of,$(i))/$(notdir $(call file_of,$(i))))
 	$(Q)rmdir $(DESTDIR)$(LIBEXECDIR) 2>/dev/null || true
 
 clean: ## Remove build/

@@ -12,7 +12,7 @@ export LC_ALL=C.UTF-8
 # wherever it comes from. NEED is vital, WANT is for the better: without it something is skipped.
 
 BUILD_NEED='gcc make pkg-config libc6-dev libjson-c-dev libzstd-dev libsmartcols-dev
-libseccomp-dev libcap-dev libdwarf-dev zlib1g-dev'
+libseccomp-dev libcap-dev libsystemd-dev libacl1-dev libdwarf-dev zlib1g-dev'
 DEMO_NEED='golang-go:go curl:curl'
 DEMO_WANT='elfutils:eu-readelf gdb:gdb delve:dlv'
 MAN_NEED='scdoc:scdoc'
@@ -21,7 +21,7 @@ TEST_WANT='gdb:gdb elfutils:eu-readelf binutils:readelf zstd:zstd jq:jq curl:cur
 delve:dlv lldb:lldb python3-drgn clang:clang clang-tidy:clang-tidy clang-format:clang-format
 cppcheck:cppcheck shellcheck:shellcheck codespell:codespell mandoc:mandoc valgrind:valgrind
 panicparse:panicparse python3:python3 runc:runc strace:strace fish:fish zsh:zsh bash-completion
-e2fsprogs acl bsdextrautils git:git file:file'
+e2fsprogs acl bsdextrautils git:git file:file qemu-user-static:qemu-aarch64-static'
 if [ "$(uname -m)" = x86_64 ]; then
 	TEST_WANT="$TEST_WANT gcc-multilib" # for processes of 32 bits
 fi

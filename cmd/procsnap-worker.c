@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -188,6 +189,7 @@ static struct json *describe_dump(const struct worker *w, struct snapshot *snap,
 	describe_process(snap, json);
 	json_set_u64(json, "threads", snap->n_threads);
 	json_set_text(json, "mode", snap->mode);
+	json_set_u64(json, "realtime_ns", snap->realtime_ns);
 	json_set_u64(json, "pause_ns", pause_ns);
 	struct stat st = { 0 };
 	(void)fstat(w->output >= 0 && w->job.flags & JOB_COMPRESS ? w->output : w->spool, &st);
@@ -415,6 +417,30 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 	return err;
 }
 
+/// Becomes who the job says, for good.
+static struct snap_error *become(const struct json *identity)
+{
+	const struct json *list = json_get(identity, "groups");
+	uint64_t uid = json_get_u64(identity, "uid", 0), gid = json_get_u64(identity, "gid", 0);
+	size_t n = json_length(list);
+	_cleanup_free_ gid_t *groups = calloc(n + 1, sizeof(*groups));
+	if (!groups)
+		return snap_error_oom();
+	for (size_t i = 0; i < n; i++)
+		groups[i] = (gid_t)json_u64_value(json_at(list, i), (gid_t)-1);
+	// (uid_t)-1 would leave everything as it is.
+	if (!uid || uid >= (uid_t)-1 || gid >= (gid_t)-1)
+		return snap_error_new(SNAP_FAILED, "procsnap-worker cannot become user %llu",
+				      (unsigned long long)uid);
+	if (setgroups(n, groups) < 0 || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) < 0 ||
+	    setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid) < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "procsnap-worker cannot become user %u",
+					(uid_t)uid);
+	// The kernel has forgotten it, and has made us not dumpable: that user cannot trace us.
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return NULL;
+}
+
 static struct snap_error *receive_job(struct worker *w)
 {
 	int fds[IPC_MAX_FDS];
@@ -431,7 +457,7 @@ static struct snap_error *receive_job(struct worker *w)
 	if (r < 0)
 		return snap_error_new(SNAP_NO_PROCESS,
 				      "process %d ended before it could be dumped", w->job.pid);
-	return NULL;
+	return w->job.identity ? become(w->job.identity) : NULL;
 }
 
 static void set_up_signals(void)

@@ -18,6 +18,8 @@ struct json *job_to_json(const struct job *job)
 	if (job->analysis)
 		json_set(json, "analysis", json_share(job->analysis));
 	json_set_text(json, "exe", job->exe);
+	if (job->identity)
+		json_set(json, "identity", json_share(job->identity));
 	return json;
 }
 
@@ -28,7 +30,8 @@ int job_from_json(struct json *json, struct job *ret)
 	// A worker and a starter of different versions must not guess what the other means.
 	if (json_get_u64(json, "version", 0) != JOB_VERSION || flags > UINT32_MAX ||
 	    filter > UINT32_MAX || level > INT32_MAX || pid > INT32_MAX ||
-	    (json_get(json, "analysis") && !json_is_object(json_get(json, "analysis"))))
+	    (json_get(json, "analysis") && !json_is_object(json_get(json, "analysis"))) ||
+	    (json_get(json, "identity") && !json_is_object(json_get(json, "identity"))))
 		return -EBADMSG;
 	*ret = (struct job){
 		.flags = (uint32_t)flags,
@@ -39,6 +42,7 @@ int job_from_json(struct json *json, struct job *ret)
 		.pid = (pid_t)pid,
 		.analysis = json_get_mutable(json, "analysis"),
 		.exe = json_get_text(json, "exe"),
+		.identity = json_get_mutable(json, "identity"),
 	};
 	return 0;
 }

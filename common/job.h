@@ -49,6 +49,12 @@ struct job {
 	int level; ///< of compression
 	struct json *analysis; ///< request of JOB_ANALYZE (common/analysis.h), or NULL
 	const char *exe; ///< its program, if not the process's own; borrowed, or NULL
+	/**
+	 * Who the worker becomes before it looks at the process, borrowed: {"uid", "gid", "groups"};
+	 * NULL when it stays what it is. So it is the kernel that decides whether that user may
+	 * trace the process. Nobody becomes root this way.
+	 */
+	struct json *identity;
 };
 
 /// NULL when out of memory. Owned by the caller.

@@ -28,7 +28,11 @@ _snapctl_value() {
 			sync.Mutex.Lock sync.WaitGroup.Wait sync.Cond.Wait' -- "$2")
 		;;
 	--top) mapfile -t COMPREPLY < <(compgen -W '5 10 20' -- "$2") ;;
-	--function | --label | --id) ;;
+	--kind) mapfile -t COMPREPLY < <(compgen -W 'live crash' -- "$2") ;;
+	--since | --until) mapfile -t COMPREPLY < <(compgen -W '1h 1d 1w' -- "$2") ;;
+	--uid) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
+	--pid) _snapctl_pids "$2" ;;
+	--function | --label | --id | --comm | --unit) ;;
 	*) return 1 ;;
 	esac
 }
@@ -41,8 +45,8 @@ _snapctl_options() {
 
 _snapctl_dump() {
 	local cur=$1 prev=$2 options='-o --output= -f --force --filter= -a --all --with-binaries
-		--no-summary -z --compress --compress= --max-pause= --keep-partial -n --dry-run --json
-		-q --quiet -h --help'
+		--no-summary -z --compress --compress= --max-pause= --keep-partial --store --direct
+		-n --dry-run --json -q --quiet -h --help'
 	if [[ $prev == --compress= ]]; then
 		mapfile -t COMPREPLY < <(compgen -W '1 3 9 19' -- "$cur")
 	elif _snapctl_value "${prev%=}" "$cur"; then
@@ -81,6 +85,36 @@ _snapctl_info() {
 	fi
 }
 
+_snapctl_ids() {
+	local ids
+	ids=$(snapctl list --no-legend 2>/dev/null | awk '{ print $(NF - 1) }')
+	mapfile -t COMPREPLY < <(compgen -W "$ids" -- "$1")
+}
+
+# Option $1 of a verb with options $3, else an id; $2 is before it.
+_snapctl_of_ids() {
+	local cur=$1 prev=$2
+	if _snapctl_value "${prev%=}" "$cur"; then
+		return
+	elif [[ $cur == -* ]]; then
+		_snapctl_options "$cur" "$3"
+	else
+		_snapctl_ids "$cur"
+	fi
+}
+
+_snapctl_list() {
+	local cur=$1 prev=$2
+	_snapctl_value "${prev%=}" "$cur" || _snapctl_options "$cur" '--pid= --comm= --exe= --unit=
+		--uid= --kind= --since= --until= -1 --last --json --no-legend -h --help'
+}
+
+_snapctl_get() { _snapctl_of_ids "$1" "$2" '-o --output= -f --force -q --quiet -h --help'; }
+_snapctl_debug() { _snapctl_of_ids "$1" "$2" '--exe= -h --help'; }
+_snapctl_remove() { _snapctl_of_ids "$1" "$2" '-h --help'; }
+_snapctl_status() { _snapctl_options "$1" '--json -h --help'; }
+_snapctl_reload() { _snapctl_options "$1" '-h --help'; }
+
 _snapctl_gcore() {
 	local cur=$1 prev=$2 options='-a -o -g -d -h --help -v --version'
 	if [[ $prev == -[ogd] ]]; then
@@ -102,12 +136,14 @@ _snapctl() {
 		prev=${COMP_WORDS[COMP_CWORD - 2]}=
 	fi
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'dump goroutines info gcore -h --help --version' \
-			-- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'dump goroutines info list get debug remove
+			status reload gcore -h --help --version' -- "$cur")
 		return
 	fi
 	case $verb in
-	dump | goroutines | info | gcore) "_snapctl_$verb" "$cur" "$prev" ;;
+	dump | goroutines | info | list | get | debug | remove | status | reload | gcore)
+		"_snapctl_$verb" "$cur" "$prev"
+		;;
 	esac
 }
 

@@ -7,6 +7,12 @@ complete -c snapctl -f
 complete -c snapctl -n __fish_use_subcommand -a dump -d 'Write a core of a live process'
 complete -c snapctl -n __fish_use_subcommand -a goroutines -d "Tell what a Go program's goroutines do"
 complete -c snapctl -n __fish_use_subcommand -a info -d 'Tell what a core is'
+complete -c snapctl -n __fish_use_subcommand -a list -d 'List the dumps in the store of procsnapd'
+complete -c snapctl -n __fish_use_subcommand -a get -d 'Get a dump out of the store'
+complete -c snapctl -n __fish_use_subcommand -a debug -d 'Start the debugger that suits a dump'
+complete -c snapctl -n __fish_use_subcommand -a remove -d 'Remove dumps from the store'
+complete -c snapctl -n __fish_use_subcommand -a status -d 'Tell what procsnapd is at'
+complete -c snapctl -n __fish_use_subcommand -a reload -d 'Have procsnapd read its configuration'
 complete -c snapctl -n __fish_use_subcommand -a gcore -d "Do the same as gdb's gcore would"
 complete -c snapctl -n __fish_use_subcommand -s h -l help -d 'Show the verbs'
 complete -c snapctl -n __fish_use_subcommand -l version -d 'Show the version'
@@ -23,6 +29,8 @@ complete -c snapctl -n $dump -l no-summary -d 'Do not look for goroutines'
 complete -c snapctl -n $dump -s z -l compress -d 'Compress with zstd, =LEVEL 1 to 19'
 complete -c snapctl -n $dump -l max-pause -x -a '50ms 200ms 1s 5s' -d 'Give up rather than stop it for longer'
 complete -c snapctl -n $dump -l keep-partial -d 'Keep what there is of an incomplete dump'
+complete -c snapctl -n $dump -l store -d 'Put it into the store of procsnapd'
+complete -c snapctl -n $dump -l direct -d 'Do without procsnapd'
 complete -c snapctl -n $dump -s n -l dry-run -d 'Show what would be dumped'
 complete -c snapctl -n $dump -l json -d 'Print the results as JSON'
 complete -c snapctl -n $dump -s q -l quiet -d 'Print errors and warnings only'
@@ -54,6 +62,44 @@ complete -c snapctl -n $info -F
 complete -c snapctl -n $info -l json -d 'Print it as JSON'
 complete -c snapctl -n $info -l exe -r -F -d 'Name the program'
 complete -c snapctl -n $info -s h -l help -d 'Show the options'
+
+# snapctl list
+set -l list '__fish_seen_subcommand_from list'
+complete -c snapctl -n $list -l pid -x -a '(__fish_complete_pids)' -d 'Only dumps of this process'
+complete -c snapctl -n $list -l comm -x -d 'Only of processes of this name'
+complete -c snapctl -n $list -l exe -r -F -d 'Only of this program'
+complete -c snapctl -n $list -l unit -x -d 'Only of this unit'
+complete -c snapctl -n $list -l uid -x -a '(__fish_complete_users)' -d 'Only of this user'
+complete -c snapctl -n $list -l kind -x -a 'live crash' -d 'Only these'
+complete -c snapctl -n $list -l since -x -a '1h 1d 1w' -d 'Only dumps since then'
+complete -c snapctl -n $list -l until -x -a '1h 1d 1w' -d 'Only dumps before then'
+complete -c snapctl -n $list -s 1 -l last -d 'Only the newest'
+complete -c snapctl -n $list -l json -d 'Print JSON'
+complete -c snapctl -n $list -l no-legend -d 'No headings'
+complete -c snapctl -n $list -s h -l help -d 'Show the options'
+
+# snapctl get, debug, remove
+set -l ids "(snapctl list --no-legend 2>/dev/null | awk '{ print \$(NF - 1) }')"
+set -l get '__fish_seen_subcommand_from get'
+complete -c snapctl -n $get -a $ids
+complete -c snapctl -n $get -s o -l output -r -F -d 'Write to this file or directory'
+complete -c snapctl -n $get -s f -l force -d 'Replace an existing file'
+complete -c snapctl -n $get -s q -l quiet -d 'Print errors only'
+complete -c snapctl -n $get -s h -l help -d 'Show the options'
+set -l debug '__fish_seen_subcommand_from debug'
+complete -c snapctl -n $debug -a $ids
+complete -c snapctl -n $debug -l exe -r -F -d 'Name the program'
+complete -c snapctl -n $debug -s h -l help -d 'Show the options'
+set -l remove '__fish_seen_subcommand_from remove'
+complete -c snapctl -n $remove -a $ids
+complete -c snapctl -n $remove -s h -l help -d 'Show the options'
+
+# snapctl status, reload
+set -l status_ '__fish_seen_subcommand_from status'
+complete -c snapctl -n $status_ -l json -d 'Print it as JSON'
+complete -c snapctl -n $status_ -s h -l help -d 'Show the options'
+set -l reload '__fish_seen_subcommand_from reload'
+complete -c snapctl -n $reload -s h -l help -d 'Show the options'
 
 # snapctl gcore
 set -l gcore '__fish_seen_subcommand_from gcore'

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client.h"
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/pidref.h"
@@ -50,6 +51,19 @@ static struct snap_error *run_job(const struct dump_request *request, const stru
 	return worker_run(&job, ref, out->spool, out->fd, label, &progress, ret);
 }
 
+/// Into the store: the daemon makes the files.
+static struct snap_error *dump_to_store(const struct dump_request *request,
+					const struct pidref *ref, struct json **ret)
+{
+	struct job job = request->job;
+	struct progress progress;
+	char label[32];
+	job.pid = ref->pid;
+	(void)snprintf(label, sizeof(label), "process %d", ref->pid);
+	progress_begin(&progress, !request->quiet);
+	return client_run(&job, ref, -EBADF, -EBADF, true, label, &progress, ret);
+}
+
 struct snap_error *dump_process(pid_t pid, const struct dump_request *request, struct json **ret)
 {
 	_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
@@ -58,6 +72,12 @@ struct snap_error *dump_process(pid_t pid, const struct dump_request *request, s
 	struct snap_error *err = worker_pin(pid, &ref);
 	if (err)
 		return err;
+	if (request->store) {
+		err = dump_to_store(request, &ref, ret);
+		if (!err)
+			json_set_u64(*ret, "wall_ns", snap_now_ns() - begin);
+		return err;
+	}
 	bool dry = request->job.flags & JOB_DRY_RUN;
 	uint32_t flags = (request->replace ? OUTPUT_REPLACE : 0U) |
 			 (request->job.flags & JOB_COMPRESS ? OUTPUT_COMPRESS : 0U);
@@ -91,6 +111,8 @@ enum dump_option {
 	OPT_COMPRESS,
 	OPT_MAX_PAUSE,
 	OPT_KEEP_PARTIAL,
+	OPT_STORE,
+	OPT_DIRECT,
 	OPT_DRY_RUN,
 	OPT_JSON,
 	OPT_QUIET,
@@ -122,6 +144,10 @@ static const struct option_row dump_rows[] = {
 	[OPT_KEEP_PARTIAL] = { "keep-partial", 0, NULL,
 			       "When the dump cannot be completed, keep what there\n"
 			       "is as a core that is marked as partial" },
+	[OPT_STORE] = { "store", 0, NULL,
+			"Put the dump into the store of procsnapd, which\n"
+			"compresses it and keeps it as configured" },
+	[OPT_DIRECT] = { "direct", 0, NULL, "Do it without procsnapd, also when it is there" },
 	[OPT_DRY_RUN] = { "dry-run", 'n', NULL,
 			  "Touch nothing; show what would be dumped, and the\n"
 			  "expected size and pause" },
@@ -198,6 +224,12 @@ static struct snap_error *apply_option(const struct option_use *use, struct dump
 	case OPT_KEEP_PARTIAL:
 		job->flags |= JOB_KEEP_PARTIAL;
 		return NULL;
+	case OPT_STORE:
+		args->request.store = true;
+		return NULL;
+	case OPT_DIRECT:
+		client_set_direct();
+		return NULL;
 	case OPT_DRY_RUN:
 		job->flags |= JOB_DRY_RUN;
 		return NULL;
@@ -222,6 +254,10 @@ static struct snap_error *check_args(const struct dump_args *args)
 		return snap_error_new(SNAP_USAGE, "which process? Give at least one PID");
 	if (request->job.flags & JOB_ALL && request->job.flags & JOB_HAS_FILTER)
 		return snap_error_new(SNAP_USAGE, "--all and --filter exclude each other");
+	if (request->store && (out || request->job.flags & (JOB_COMPRESS | JOB_DRY_RUN)))
+		return snap_error_new(SNAP_USAGE,
+				      "--store excludes -o, -z and --dry-run: where and how dumps "
+				      "are stored is configured, see procsnap.conf(5)");
 	if (args->n_pids > 1 && out && !output_is_directory(out))
 		return snap_error_new(SNAP_USAGE,
 				      "with several processes -o must name a directory");
@@ -277,7 +313,9 @@ static int parse_args(int argc, char *argv[], struct dump_args *args)
 static void print_result(const struct json *result, FILE *out)
 {
 	char a[16], b[16], c[16];
-	const char *path = json_get_text(result, "path");
+	const char *path = json_get_text(result, "path"), *id = json_get_text(result, "id");
+	if (id)
+		fprintf(out, "%s ", id);
 	fprintf(out, "%s: %s (%s on disk) of '%s', %llu thread%s, paused for %s\n",
 		path ? path : "core",
 		snap_format_bytes(json_get_u64(result, "bytes", 0), a),

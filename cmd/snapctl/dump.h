@@ -15,6 +15,7 @@ struct dump_request {
 	const char *name; ///< file name where output names a folder
 	bool replace; ///< an existing file
 	bool quiet; ///< no progress
+	bool store; ///< into the store of procsnapd, not to output
 };
 
 /**

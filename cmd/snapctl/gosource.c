@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "common/analysis.h"
 #include "common/fd.h"
 #include "common/opener.h"
@@ -39,13 +40,21 @@ static struct snap_error *read_core(struct reading *r, struct json *request)
 	const char *what = r->source->what;
 	const struct analysis_callbacks callbacks = { on_open, on_line, r };
 	_cleanup_(analysis_destroyp) struct analysis *analysis = NULL;
-	_cleanup_close_ int fd = open(what, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	_cleanup_close_ int fd = -EBADF;
+	struct snap_error *err = NULL;
+	if (client_is_id(what) && client_is_there()) {
+		err = client_get(what, NULL, &fd);
+		if (err)
+			return err;
+	} else {
+		fd = open(what, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	}
 	if (fd < 0)
 		return snap_error_errno(errno == EACCES ? SNAP_NOT_PERMITTED : SNAP_FAILED, errno,
 					"cannot open '%s'", what);
 	json_set_bool(request, "attached", r->source->attached);
 	const int fds[ANALYSIS_FD_MAX] = { fd, -EBADF };
-	struct snap_error *err = analysis_create(&analysis);
+	err = analysis_create(&analysis);
 	if (!err)
 		err = analysis_run(analysis, fds, request, &callbacks, 0);
 	return snap_error_wrap(err, "'%s'", what);

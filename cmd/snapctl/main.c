@@ -20,6 +20,12 @@ static const struct verb {
 	{ "goroutines", "[OPTION...] CORE|PID", verb_goroutines,
 	  "Tell what a Go program's goroutines do" },
 	{ "info", "[OPTION...] CORE", verb_info, "Tell what a core is" },
+	{ "list", "[OPTION...]", verb_list, "List the dumps in the store of procsnapd" },
+	{ "get", "[OPTION...] ID", verb_get, "Get a dump out of the store" },
+	{ "debug", "[OPTION...] ID|CORE", verb_debug, "Start the debugger that suits a dump" },
+	{ "remove", "ID...", verb_remove, "Remove dumps from the store" },
+	{ "status", "[OPTION...]", verb_status, "Tell what procsnapd is at" },
+	{ "reload", "", verb_reload, "Have procsnapd read its configuration" },
 	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },
 };
 
@@ -29,6 +35,15 @@ void print_message(const char *prefix, const char *message)
 	_cleanup_free_ char *escaped =
 		snap_is_printable(message) ? NULL : snap_escape(message, strlen(message));
 	fprintf(stderr, "%s: %s\n", prefix, escaped ? escaped : message);
+}
+
+int verb_finish(struct snap_error *err)
+{
+	int status = err ? (int)err->code : 0;
+	if (err)
+		print_message("snapctl", err->message);
+	snap_error_destroy(err);
+	return status;
 }
 
 static void print_help(void)

@@ -2,7 +2,6 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,9 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "common/fd.h"
 #include "common/ipc.h"
-#include "common/program.h"
+#include "common/jobstart.h"
 
 struct running {
 	pid_t pid;
@@ -40,54 +40,11 @@ void worker_block_signals(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void exec_worker(const char *path, int sock)
+int worker_signalfd(void)
 {
-	sigset_t none;
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	// Ctrl-C and Ctrl-Z at the terminal are for snapctl, which knows what to do.
-	(void)setsid();
-	if (sock == JOB_SOCKET_FD)
-		(void)fcntl(sock, F_SETFD, 0);
-	else
-		(void)dup2(sock, JOB_SOCKET_FD);
-	execl(path, "procsnap-worker", (char *)NULL);
-	_exit(127);
-}
-
-static struct snap_error *start(struct running *run)
-{
-	_cleanup_free_ char *path = NULL;
-	struct snap_error *err = program_find("procsnap-worker", &path);
-	if (err)
-		return err;
-	int pair[2];
-	int r = ipc_pair(pair);
-	if (r < 0)
-		return snap_error_errno(SNAP_FAILED, -r, "cannot make a socket pair");
-	run->pid = fork();
-	if (run->pid == 0)
-		exec_worker(path, pair[1]);
-	snap_closep(&pair[1]);
-	if (run->pid < 0) {
-		snap_closep(&pair[0]);
-		return snap_error_errno(SNAP_FAILED, errno, "cannot start procsnap-worker");
-	}
-	run->sock = pair[0];
-	return NULL;
-}
-
-static struct snap_error *send_job(const struct running *run, const struct job *job,
-				   const struct pidref *ref, int spool, int output)
-{
-	_cleanup_(json_destroyp) struct json *json = job_to_json(job);
-	int fds[JOB_FD_MAX] = { [JOB_FD_PIDFD] = ref->pidfd, spool, output };
-	size_t n = output >= 0 ? 3 : spool >= 0 ? 2 : 1;
-	int r = ipc_send(run->sock, json, fds, n, 0);
-	// EPIPE: it is gone already; why is found out by waiting for it.
-	return r < 0 && r != -EPIPE && r != -ECONNRESET ?
-		       snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-worker") :
-		       NULL;
+	sigset_t set;
+	cancel_signals(&set);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static void on_signal(struct running *run)
@@ -180,17 +137,17 @@ struct snap_error *worker_run(const struct job *job, const struct pidref *ref, i
 			      int output, const char *label, struct progress *progress,
 			      struct json **ret)
 {
+	if (client_is_there())
+		return client_run(job, ref, spool, output, false, label, progress, ret);
 	struct running run = { .pid = -1, .sock = -EBADF };
-	sigset_t set;
-	cancel_signals(&set);
-	run.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	run.signals = worker_signalfd();
 	if (run.signals < 0)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot watch for signals");
 	_cleanup_(json_destroyp) struct json *last = NULL;
 	int status = 0;
-	struct snap_error *err = start(&run);
+	struct snap_error *err = job_start(&run.pid, &run.sock);
 	if (!err)
-		err = send_job(&run, job, ref, spool, output);
+		err = job_send(run.sock, job, ref->pidfd, spool, output);
 	if (!err)
 		err = follow(&run, job, label, progress, &last);
 	if (err && run.pid > 0)

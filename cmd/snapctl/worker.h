@@ -18,11 +18,15 @@
 /// Blocks the signals that cancel. Call it once, before anything else.
 void worker_block_signals(void);
 
+/// A descriptor that those signals are read from; -1 with errno. Owned by the caller.
+int worker_signalfd(void);
+
 /// Holds process @pid by pidfd, from now on.
 struct snap_error *worker_pin(pid_t pid, struct pidref *ret) _must_check_;
 
 /**
- * Starts procsnap-worker, gives it @job and waits for its end.
+ * Has procsnapd do @job when there is one, else starts procsnap-worker itself, and waits for its
+ * end.
  *
  * @spool and @output are -EBADF where the job needs none. @ret is the result object, owned by the
  * caller.

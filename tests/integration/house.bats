@@ -76,28 +76,30 @@ fish_options() {
 	fish --no-config -c "source completions/snapctl.fish; complete -C 'snapctl $1 -'" | cut -f 1
 }
 
+VERBS='dump goroutines info list get debug remove status reload gcore'
+
 @test "options: --help and the manual list the same" {
-	for verb in dump goroutines info gcore; do
+	for verb in $VERBS; do
 		same "$verb --help" "$(help_options $verb)" "snapctl(1)" "$(man_options $verb)"
 	done
 }
 
 @test "options: the completion for bash has the same" {
-	for verb in dump goroutines info gcore; do
+	for verb in $VERBS; do
 		same "$verb --help" "$(help_options $verb)" snapctl.bash "$(bash_options $verb)"
 	done
 }
 
 @test "options: the completion for zsh has the same" {
 	need_command zsh
-	for verb in dump goroutines info gcore; do
+	for verb in $VERBS; do
 		same "$verb --help" "$(help_options $verb)" _snapctl "$(zsh_options $verb)"
 	done
 }
 
 @test "options: the completion for fish has the same" {
 	need_command fish
-	for verb in dump goroutines info gcore; do
+	for verb in $VERBS; do
 		same "$verb --help" "$(help_options $verb)" snapctl.fish "$(fish_options $verb)"
 	done
 }
@@ -207,6 +209,7 @@ man_fields() {
 	[ "$("$SNAPCTL" --version)" = "snapctl $version" ]
 	[ "$("$BUILD/procsnap-worker" --version)" = "procsnap-worker $version" ]
 	[ "$("$BUILD/procsnap-analyze" --version)" = "procsnap-analyze $version" ]
+	[ "$("$BUILD/procsnapd" --version)" = "procsnapd $version" ]
 	[[ $("$SNAPCTL" gcore -v) == *" $version" ]]
 	grep -q "^## $version" NEWS
 }
@@ -214,7 +217,7 @@ man_fields() {
 # -- The dependency law --------------------------------------------------------------------------
 
 program_files() {
-	find common ptrace dumper analyzer cmd -name '*.[ch]' | sort
+	find common ptrace dumper analyzer daemon systemd cmd -name '*.[ch]' | sort
 }
 
 # "FILE FOLDER INCLUDED" for each #include "..." of the program.
@@ -237,6 +240,8 @@ our_includes() {
 		'dumper dumper/' | 'dumper common/') ;;
 		'analyzer analyzer/' | 'analyzer analyzer/go/' | 'analyzer common/') ;;
 		'analyzer/go analyzer/' | 'analyzer/go analyzer/go/' | 'analyzer/go common/') ;;
+		'systemd systemd/' | 'systemd common/') ;;
+		'daemon daemon/' | 'daemon systemd/' | 'daemon common/' | 'cmd daemon/') ;;
 		'cmd/snapctl cmd/snapctl/' | 'cmd/snapctl common/') ;;
 		'cmd/worker cmd/worker/' | 'cmd cmd/worker/') ;;
 		'cmd/worker ptrace/' | 'cmd/worker dumper/' | 'cmd/worker common/') ;;
@@ -256,14 +261,21 @@ who_includes() {
 @test "dependency law: each library has its place" {
 	same law "common/json.c" found "$(who_includes 'json')"
 	same law "analyzer/source.c
+cmd/snapctl/unpack.c
 dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
-	same law "analyzer/sandbox.c" found "$(who_includes '(seccomp|sys/capability)')"
+	same law "analyzer/sandbox.c" found "$(who_includes seccomp)"
+	same law "analyzer/sandbox.c
+systemd/sender.c" found "$(who_includes sys/capability | sort)"
+	[ -n "$(who_includes systemd/)" ]
+	none "$(who_includes systemd/ | grep -vE '^(daemon|systemd)/')"
+	[ -n "$(who_includes '(sys/acl|acl/)')" ]
+	none "$(who_includes '(sys/acl|acl/)' | grep -v '^daemon/')"
 	[ -n "$(who_includes libsmartcols)" ]
 	none "$(who_includes libsmartcols | grep -v '^cmd/snapctl/')"
 	[ -n "$(who_includes libdwarf)" ]
 	none "$(who_includes '(libdwarf|dwarf)' | grep -v '^analyzer/go/')"
 	same law "analyzer/go/dwsections.c" found "$(who_includes zlib)"
-	none "$(who_includes '(elfutils|libdw[./]|libelf|gelf|systemd)')"
+	none "$(who_includes '(elfutils|libdw[./]|libelf|gelf)')"
 }
 
 @test "dependency law: architectures have their files" {
@@ -281,7 +293,9 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 	needed snapctl | grep -qx smartcols
 	needed snapctl | grep -qx json-c
 	needed procsnap-worker | grep -qx zstd
-	none "$(needed snapctl | grep -E '^(zstd|dw|dwarf|z|elf|systemd)$')"
+	none "$(needed snapctl | grep -E '^(dw|dwarf|z|elf|systemd|acl|cap)$')"
+	needed procsnapd | grep -qx systemd
+	none "$(needed procsnapd | grep -E '^(zstd|smartcols|dw|dwarf|z|elf|seccomp)$')"
 	none "$(needed procsnap-worker | grep -E '^(smartcols|dw|dwarf|z|elf|systemd|seccomp)$')"
 	needed procsnap-analyze | grep -qx seccomp
 	needed procsnap-analyze | grep -qx dwarf # which has names of libdw's, and other functions
@@ -299,16 +313,26 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 ./usr/bin/snapctl
 ./usr/libexec/procsnap/procsnap-analyze
 ./usr/libexec/procsnap/procsnap-worker
+./usr/libexec/procsnap/procsnapd
+./usr/lib/systemd/catalog/procsnap.catalog
+./usr/lib/systemd/system/procsnapd.service
+./usr/lib/systemd/system/procsnapd.socket
+./usr/lib/sysusers.d/procsnap.conf
+./usr/lib/tmpfiles.d/procsnap.conf
 ./usr/share/bash-completion/completions/snapctl
 ./usr/share/fish/vendor_completions.d/snapctl.fish
 ./usr/share/man/man1/other.1
 ./usr/share/man/man1/snapctl-goroutines.1
 ./usr/share/man/man1/snapctl.1
 ./usr/share/man/man5/procsnap-core.5
+./usr/share/man/man5/procsnap.conf.5
+./usr/share/man/man8/procsnapd.8
 ./usr/share/zsh/site-functions/_snapctl'
 	[ "$(stat -c %a "$dest/usr/bin/snapctl" "$dest/usr/libexec/procsnap/procsnap-worker" |
 		sort -u)" = 755 ]
 	[ "$(stat -c %a "$dest/usr/share/man/man1/snapctl.1")" = 644 ]
+	grep -qx 'ExecStart=/usr/libexec/procsnap/procsnapd' \
+		"$dest/usr/lib/systemd/system/procsnapd.service"
 	make BUILD="$BUILD" DESTDIR="$dest" PREFIX=/usr uninstall
 	same left "$(cd "$dest" && find . -type f)" expected './usr/bin/other
 ./usr/share/man/man1/other.1'

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "api.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "common/fd.h"
+
+// Made from daemon/io.procsnap.varlink.
+extern const char api_interface_text[];
+
+bool api_is_privileged(const struct manager *manager, const struct connection *connection)
+{
+	return peer_is_privileged(connection_peer(connection), manager->group);
+}
+
+struct snap_error *api_number(const struct call *call, const char *name, uint64_t max,
+			      uint64_t *ret)
+{
+	uint64_t value = json_get_u64(call->parameters, name, UINT64_MAX);
+	if (value > max)
+		return snap_error_new(SNAP_USAGE, "%s: the number '%s' is missing or too large",
+				      call->method, name);
+	*ret = value;
+	return NULL;
+}
+
+// ---- the store -----------------------------------------------------------------------------
+
+/// Who asks, for store_find().
+struct reader {
+	uid_t uid;
+	bool privileged;
+};
+
+static bool may_read(const struct store_entry *entry, void *userdata)
+{
+	const struct reader *reader = userdata;
+	return reader->privileged ||
+	       (entry->uid == reader->uid && entry->flags & STORE_OWNER_READS);
+}
+
+static struct snap_error *need_store(const struct manager *manager)
+{
+	return manager->store ? NULL :
+				snap_error_new(SNAP_FAILED, "there is no store: %s",
+					       manager->store_why ? manager->store_why : "?");
+}
+
+static struct snap_error *find(const struct manager *manager, struct connection *connection,
+			       const struct call *call, const struct store_entry **ret)
+{
+	struct reader reader = { connection_peer(connection)->uid,
+				 api_is_privileged(manager, connection) };
+	const char *id = json_get_text(call->parameters, "id");
+	struct snap_error *err = need_store(manager);
+	if (err)
+		return err;
+	if (!id)
+		return snap_error_new(SNAP_USAGE, "%s: 'id' is missing", call->method);
+	return store_find(manager->store, id, may_read, &reader, ret);
+}
+
+static struct snap_error *list(struct manager *manager, struct connection *connection,
+			       const struct call *call)
+{
+	struct reader reader = { connection_peer(connection)->uid,
+				 api_is_privileged(manager, connection) };
+	struct snap_error *err = need_store(manager);
+	if (err)
+		return err;
+	struct json *reply = json_new_object(), *entries = json_new_array();
+	for (size_t i = 0; i < store_count(manager->store); i++) {
+		const struct store_entry *entry = store_at(manager->store, i);
+		struct json *json = NULL;
+		if (!may_read(entry, &reader))
+			continue;
+		err = store_describe(manager->store, entry, &json);
+		if (err) { // it was damaged meanwhile
+			manager_log(LOG_WARNING, "%s", err->message);
+			snap_error_destroy(err);
+			continue;
+		}
+		json_add(entries, json);
+	}
+	(void)call;
+	json_set(reply, "entries", entries);
+	connection_reply(connection, reply, -EBADF);
+	return NULL;
+}
+
+static struct snap_error *get(struct manager *manager, struct connection *connection,
+			      const struct call *call)
+{
+	const struct store_entry *entry;
+	struct json *description = NULL, *metadata = NULL;
+	_cleanup_close_ int fd = -EBADF;
+	struct snap_error *err = find(manager, connection, call, &entry);
+	if (!err)
+		err = store_open(manager->store, entry, &fd);
+	if (!err)
+		err = store_describe(manager->store, entry, &description);
+	if (err)
+		return err;
+	// A dump without readable metadata is still a dump.
+	snap_error_destroy(store_metadata(manager->store, entry, &metadata));
+	struct json *reply = json_new_object();
+	json_set(reply, "entry", description);
+	if (metadata)
+		json_set(reply, "metadata", metadata);
+	json_set_u64(reply, "fileDescriptor", 0);
+	connection_reply(connection, reply, fd);
+	return NULL;
+}
+
+static struct snap_error *remove_dump(struct manager *manager, struct connection *connection,
+				      const struct call *call)
+{
+	const struct store_entry *entry;
+	char id[STOREID_CHARS + 1];
+	struct snap_error *err = find(manager, connection, call, &entry);
+	if (err)
+		return err;
+	storeid_format(entry->id, id);
+	_cleanup_free_ char *name = strdup(entry->name);
+	err = store_remove(manager->store, entry);
+	if (err)
+		return err;
+	manager_log(LOG_NOTICE, "user %u (%s[%d]) removed dump %s, %s",
+		    connection_peer(connection)->uid, connection_peer(connection)->comm,
+		    connection_peer(connection)->pid, id, name ? name : "");
+	connection_reply(connection, json_new_object(), -EBADF);
+	return NULL;
+}
+
+// ---- the daemon ----------------------------------------------------------------------------
+
+static void set_usage(const struct manager *manager, struct json *reply)
+{
+	struct store_usage usage;
+	struct snap_error *err = manager->store ? store_usage(manager->store, &usage) : NULL;
+	if (!manager->store || err) {
+		snap_error_destroy(err);
+		return;
+	}
+	json_set_text(reply, "storePath", store_path(manager->store));
+	json_set_u64(reply, "storeDumps", usage.n_dumps);
+	json_set_u64(reply, "storeBytes", usage.disk_bytes);
+	if (usage.limits.max_use)
+		json_set_u64(reply, "storeMaxBytes", usage.limits.max_use);
+	if (usage.limits.keep_free)
+		json_set_u64(reply, "storeKeepFreeBytes", usage.limits.keep_free);
+	json_set_u64(reply, "storeFreeBytes", usage.free_bytes);
+}
+
+static struct snap_error *status(struct manager *manager, struct connection *connection,
+				 const struct call *call _unused_)
+{
+	struct json *reply = json_new_object();
+	struct jobs_counts counts = jobs_count(manager->jobs);
+	json_set_text(reply, "version", PROCSNAP_VERSION);
+	json_set_u64(reply, "runningJobs", counts.running);
+	json_set_u64(reply, "waitingJobs", counts.waiting);
+	json_set_u64(reply, "connections", server_connections(manager->server));
+	json_set_u64(reply, "unsentRecords", recorder_waiting(manager->recorder));
+	set_usage(manager, reply);
+	connection_reply(connection, reply, -EBADF);
+	return NULL;
+}
+
+static struct snap_error *reload(struct manager *manager, struct connection *connection,
+				 const struct call *call _unused_)
+{
+	if (!api_is_privileged(manager, connection))
+		return snap_error_new(SNAP_NOT_PERMITTED, "only root may reload procsnapd");
+	struct snap_error *err = manager_reload(manager);
+	if (!err)
+		connection_reply(connection, json_new_object(), -EBADF);
+	return err;
+}
+
+// ---- org.varlink.service -------------------------------------------------------------------
+
+// https://varlink.org/Service
+static const char service_text[] =
+	"# The Varlink Service Interface is provided by every varlink service.\n"
+	"interface org.varlink.service\n\n"
+	"method GetInfo() -> (vendor: string, product: string, version: string, url: string,\n"
+	"    interfaces: []string)\n\n"
+	"method GetInterfaceDescription(interface: string) -> (description: string)\n\n"
+	"error InterfaceNotFound (interface: string)\n"
+	"error MethodNotFound (method: string)\n"
+	"error MethodNotImplemented (method: string)\n"
+	"error InvalidParameter (parameter: string)\n"
+	"error PermissionDenied ()\n"
+	"error ExpectedMore ()\n";
+
+static struct snap_error *get_info(struct manager *manager _unused_, struct connection *connection,
+				   const struct call *call _unused_)
+{
+	struct json *reply = json_new_object(), *interfaces = json_new_array();
+	json_add_message(interfaces, "org.varlink.service");
+	json_add_message(interfaces, "io.procsnap");
+	json_set_text(reply, "vendor", "procsnap");
+	json_set_text(reply, "product", "procsnapd");
+	json_set_text(reply, "version", PROCSNAP_VERSION);
+	json_set_text(reply, "url", "");
+	json_set(reply, "interfaces", interfaces);
+	connection_reply(connection, reply, -EBADF);
+	return NULL;
+}
+
+static struct snap_error *get_description(struct manager *manager _unused_,
+					  struct connection *connection, const struct call *call)
+{
+	const char *name = json_get_text(call->parameters, "interface");
+	const char *text = NULL;
+	if (name && !strcmp(name, "io.procsnap"))
+		text = api_interface_text;
+	else if (name && !strcmp(name, "org.varlink.service"))
+		text = service_text;
+	if (!name) {
+		connection_refuse(connection, "org.varlink.service.InvalidParameter", "parameter",
+				  "interface");
+		return NULL;
+	}
+	if (!text) {
+		connection_refuse(connection, "org.varlink.service.InterfaceNotFound", "interface",
+				  name);
+		return NULL;
+	}
+	struct json *reply = json_new_object();
+	json_set_message(reply, "description", text);
+	connection_reply(connection, reply, -EBADF);
+	return NULL;
+}
+
+// ---- all of them ---------------------------------------------------------------------------
+
+static const struct method {
+	const char *name;
+	struct snap_error *(*run)(struct manager *manager, struct connection *connection,
+				  const struct call *call);
+	bool open; ///< also to those outside of our namespaces
+} methods[] = {
+	{ "io.procsnap.Dump", api_dump, false },
+	{ "io.procsnap.Goroutines", api_goroutines, false },
+	{ "io.procsnap.List", list, false },
+	{ "io.procsnap.Get", get, false },
+	{ "io.procsnap.Remove", remove_dump, false },
+	{ "io.procsnap.Status", status, false },
+	{ "io.procsnap.Reload", reload, false },
+	{ "org.varlink.service.GetInfo", get_info, true },
+	{ "org.varlink.service.GetInterfaceDescription", get_description, true },
+};
+
+static const struct method *find_method(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (!strcmp(methods[i].name, name))
+			return &methods[i];
+	return NULL;
+}
+
+static void refuse_unknown(struct connection *connection, const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	size_t len = dot ? (size_t)(dot - name) : 0;
+	bool known = (len == strlen("io.procsnap") && !strncmp(name, "io.procsnap", len)) ||
+		     (len == strlen("org.varlink.service") &&
+		      !strncmp(name, "org.varlink.service", len));
+	if (known)
+		connection_refuse(connection, "org.varlink.service.MethodNotFound", "method",
+				  name);
+	else
+		connection_refuse(connection, "org.varlink.service.InterfaceNotFound", "interface",
+				  name);
+}
+
+void api_call(void *userdata, struct connection *connection, const struct call *call)
+{
+	struct manager *manager = userdata;
+	const struct method *method = find_method(call->method);
+	if (!method) {
+		refuse_unknown(connection, call->method);
+		return;
+	}
+	struct snap_error *err = method->open ? NULL : peer_check(connection_peer(connection));
+	if (!err)
+		err = method->run(manager, connection, call);
+	if (!err)
+		return;
+	connection_fail(connection, err);
+	snap_error_destroy(err);
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "listen.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+/// A socket that nobody listens to any more is in the way.
+static struct snap_error *clear(const struct sockaddr_un *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot make a socket");
+	// EAGAIN: somebody listens, and has much to do.
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	    errno == EAGAIN)
+		return snap_error_new(SNAP_FAILED, "another procsnapd listens at %s",
+				      address->sun_path);
+	if (errno == ECONNREFUSED && unlink(address->sun_path) < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot remove %s", address->sun_path);
+	return NULL;
+}
+
+static struct snap_error *bind_to(const char *path, int *ret)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(address.sun_path))
+		return snap_error_new(SNAP_USAGE, "the path of the socket is too long: %s", path);
+	strcpy(address.sun_path, path);
+	_cleanup_free_ char *copy = strdup(path);
+	if (!copy)
+		return snap_error_oom();
+	(void)mkdir(dirname(copy), 0755); // what is wrong with it is told by bind()
+	struct snap_error *err = clear(&address);
+	if (err)
+		return err;
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	// Everybody may ask; each request is decided on.
+	mode_t old = umask(0);
+	bool bound = fd >= 0 &&
+		     bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+	int errnum = errno;
+	(void)umask(old);
+	if (bound && listen(fd, SOMAXCONN) == 0) {
+		*ret = TAKE_FD(fd);
+		return NULL;
+	}
+	return snap_error_errno(SNAP_FAILED, bound ? errno : errnum, "cannot listen at %s", path);
+}
+
+struct snap_error *listen_all(struct server *server, const char *path)
+{
+	int n = sd_listen_fds(1);
+	if (n < 0)
+		return snap_error_errno(SNAP_FAILED, -n, "cannot use the sockets of systemd");
+	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
+		if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0)
+			return snap_error_new(SNAP_FAILED,
+					      "descriptor %d from systemd is no listening stream "
+					      "socket",
+					      fd);
+		struct snap_error *err = server_listen(server, fd);
+		if (err)
+			return err;
+	}
+	if (n)
+		return NULL;
+	int fd;
+	struct snap_error *err = bind_to(path, &fd);
+	return err ? err : server_listen(server, fd);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "common/error.h"
+#include "daemon/config.h"
+#include "daemon/jobs.h"
+#include "daemon/recorder.h"
+#include "daemon/server.h"
+#include "daemon/store.h"
+
+/**
+ * DOC: All of the daemon
+ *
+ * What the parts have in common, and the order in which they begin and end. One thread, one event
+ * loop; everything that may take long is done by other processes.
+ */
+struct manager {
+	sd_event *event;
+	struct config *config;
+	char *config_path; ///< the one that was asked for, or NULL for the usual ones
+	gid_t group; ///< whose members may do everything; (gid_t)-1: nobody's
+	struct store *store; ///< NULL when it cannot be used; store_why says why
+	char *store_why;
+	struct recorder *recorder;
+	struct jobs *jobs;
+	struct server *server;
+	sd_event_source *retention, *ending;
+	bool stopping;
+};
+
+struct manager_options {
+	const char *config_path; ///< instead of procsnap.conf and its drop-ins
+	const char *store_path;
+	const char *socket_path; ///< used when nothing was passed by systemd
+};
+
+struct snap_error *manager_create(const struct manager_options *options,
+				  struct manager **ret) _must_check_;
+void manager_destroy(struct manager *manager);
+DEFINE_CLEANUP(struct manager *, manager_destroy);
+/// Runs until it is told to end (SIGTERM, SIGINT).
+struct snap_error *manager_run(struct manager *manager) _must_check_;
+/// Reads the configuration anew; what was in force stays so after an error.
+struct snap_error *manager_reload(struct manager *manager) _must_check_;
+/// Tells the log, and destroys, what was removed from the store.
+void manager_log_removals(struct store_removals *removals);
+/// A line for the log (stderr, which is the journal under systemd), at a level of syslog(3).
+void manager_log(int level, const char *fmt, ...) _printf_(2, 3);

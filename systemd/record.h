@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+#include "common/json.h"
+#include "common/pidref.h"
+#include "systemd/procid.h"
+
+/**
+ * DOC: The journal entry of a dump
+ *
+ * A record is a list of journal fields. It is made once, when a dump is complete, and is then sent,
+ * or kept as JSON beside the dump and sent later: a record is only lost with its dump. Sending the
+ * same record twice makes two entries with the same PROCSNAP_ID.
+ *
+ * Fields are sent with their lengths (sd_journal_sendv()), so no byte in a name can begin another
+ * field. MESSAGE, which terminals show, has control characters of others escaped.
+ *
+ * Who sends: journald files an entry by the user id of the sender, and only that user, root and
+ * the groups adm and systemd-journal can read it. So an entry is sent by a child of the daemon that
+ * has become the user, if
+ *   - the process has one user id and one group id, and may be dumped (procid.plain),
+ *   - its user id is one of people: 1000 or above, none of systemd's dynamic users, not nobody,
+ *   - it is in the slice of that user, or in no unit at all.
+ * All other entries are sent by root: `journalctl -u UNIT` believes what is said of a system unit
+ * only if root says it.
+ */
+
+enum record_kind {
+	RECORD_LIVE, ///< the process ran on
+	RECORD_KIND_MAX,
+};
+
+/// Who asked for the dump.
+struct record_requester {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid; ///< 0: unknown
+	const char *comm; ///< as the kernel has it, or NULL
+};
+
+/// What the job knows; everything is borrowed during record_create().
+struct record_dump {
+	enum record_kind kind;
+	const char *id; ///< of the dump in the store; NULL when it has none
+	const char *mode; ///< how memory was frozen: "copy"
+	uint64_t pause_ns; ///< how long the process stood still
+	uint64_t realtime_ns; ///< when all its threads had stopped
+	/// Absolute path of the core, readable by whom it belongs to; NULL when the core went to a
+	/// descriptor of the requester: then coredumpctl lists the entry with a core "none".
+	const char *filename;
+	uint64_t size_bytes; ///< of the core as it is stored; 0: unknown
+	bool partial; ///< memory is missing that should be in it
+	struct record_requester requester;
+	const struct json *summary; ///< of common/summary.h, or NULL
+	/// PROCSNAP_SUMMARY is left out when it is longer; at most RECORD_SUMMARY_MAX.
+	size_t summary_bytes;
+	const char *const *warnings; ///< lines for people, what is from outside already escaped
+	size_t n_warnings;
+};
+
+enum {
+	/// Beyond 768 MiB journald drops a field (DATA_SIZE_MAX); far below that, readers load a
+	/// field as a whole. A summary of a Go program with 1000 different stacks has about 4 MB.
+	RECORD_SUMMARY_MAX = 16 << 20,
+	RECORD_WARNINGS_MAX = 32, ///< more than anybody reads
+};
+
+struct record;
+/// Makes the record of @dump of the process @id; borrows both. Any process may call it.
+struct snap_error *record_create(const struct procid *id, const struct record_dump *dump,
+				 struct record **ret) _must_check_;
+/// Accepts NULL.
+void record_destroy(struct record *record);
+DEFINE_CLEANUP(struct record *, record_destroy);
+
+/// The bytes of a field and, if @ret_len, how many; NULL when the record has no such field.
+/// Borrowed.
+const char *record_field(const struct record *record, const char *name, size_t *ret_len);
+/// Will it be sent by a child that becomes this user? Else by root.
+bool record_is_for_user(const struct record *record, uid_t *ret_uid, gid_t *ret_gid);
+
+/// The record for the metadata of the store, bytes and all; NULL when out of memory. Owned by the
+/// caller.
+struct json *record_to_json(const struct record *record);
+/**
+ * The record of such an object, which stays the caller's.
+ *
+ * The object comes from a file that only root can write; still, names of fields are checked, and
+ * SNAP_FAILED is returned for what record_to_json() would not have written.
+ */
+struct snap_error *record_from_json(const struct json *json, struct record **ret) _must_check_;
+
+/**
+ * Starts a child that sends @record and exits; @ret pins it and is owned by the caller.
+ *
+ * sd_journal_sendv() waits for as long as journald does not read (it may be stopped), and changing
+ * the user id cannot be undone; neither may happen to the daemon. The daemon watches the pidfd, and
+ * calls record_reap() when it is readable, or after its own deadline. No threads may run.
+ */
+struct snap_error *record_start_sending(const struct record *record, struct pidref *ret)
+	_must_check_;
+/**
+ * Takes the end of a child of record_start_sending(), which it kills if it has not ended, and
+ * closes @child. NULL: journald has the entry. Else keep the record and try again later.
+ */
+struct snap_error *record_reap(struct pidref *child) _must_check_;
+/// Both, waiting at most @timeout_ns.
+struct snap_error *record_send(const struct record *record, uint64_t timeout_ns) _must_check_;
