@@ -340,8 +340,8 @@ static struct snap_error *check_room(const struct jobs *jobs, uid_t uid)
 {
 	const struct config *config = jobs->config;
 	size_t waiting = jobs_count(jobs).waiting;
-	// A user alone gets no more than half of the queue.
-	size_t own = count_of_user(&jobs->waiting, uid);
+	// A user alone gets no more than half of the queue; root may have all of it.
+	size_t own = uid ? count_of_user(&jobs->waiting, uid) : 0;
 	if (jobs->stopped)
 		return snap_error_new(SNAP_FAILED, "procsnapd is about to end");
 	if (waiting >= config->max_queue || own >= config->max_queue / 2 + 1)
