@@ -20,7 +20,7 @@ static int reopen_regular(int fd)
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	// Files in /proc and tracefs look regular, are empty, and reading them may block or consume.
+	// Files of procfs and tracefs look regular and empty, and reading may block or consume.
 	if (!S_ISREG(st.st_mode) || !st.st_size)
 		return -EINVAL;
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
