@@ -50,9 +50,9 @@ struct job {
 	struct json *analysis; ///< request of JOB_ANALYZE (common/analysis.h), or NULL
 	const char *exe; ///< its program, if not the process's own; borrowed, or NULL
 	/**
-	 * Who the worker becomes before it looks at the process, borrowed: {"uid", "gid", "groups"};
-	 * NULL when it stays what it is. So it is the kernel that decides whether that user may
-	 * trace the process. Nobody becomes root this way.
+	 * Who the worker becomes before it looks at the process, borrowed: {"uid", "gid",
+	 * "groups"}; NULL when it stays what it is. So it is the kernel that decides whether that
+	 * user may trace the process. Nobody becomes root this way.
 	 */
 	struct json *identity;
 };

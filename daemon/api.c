@@ -271,8 +271,7 @@ static void refuse_unknown(struct connection *connection, const char *name)
 		     (len == strlen("org.varlink.service") &&
 		      !strncmp(name, "org.varlink.service", len));
 	if (known)
-		connection_refuse(connection, "org.varlink.service.MethodNotFound", "method",
-				  name);
+		connection_refuse(connection, "org.varlink.service.MethodNotFound", "method", name);
 	else
 		connection_refuse(connection, "org.varlink.service.InterfaceNotFound", "interface",
 				  name);

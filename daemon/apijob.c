@@ -73,8 +73,7 @@ static struct snap_error *take_process(struct apijob *job, const struct call *ca
 		r = pid ? pidref_open((pid_t)pid, &job->request.ref) : -ESRCH;
 	}
 	if (r == -EBADF)
-		return snap_error_new(SNAP_USAGE, "%s: no pidfd came with the call",
-				      call->method);
+		return snap_error_new(SNAP_USAGE, "%s: no pidfd came with the call", call->method);
 	if (r == -EINVAL)
 		return snap_error_new(SNAP_NO_PROCESS, "%d is a thread, not a process", (int)pid);
 	if (r < 0)
@@ -102,9 +101,10 @@ static struct snap_error *take_file(struct apijob *job, const struct call *call,
 	bool writes = !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
 	bool both = writes && (flags & O_ACCMODE) == O_RDWR;
 	if (spool ? !both || !S_ISREG(st.st_mode) || st.st_size || flags & O_APPEND : !writes)
-		return snap_error_new(SNAP_USAGE, "%s: '%s' must be %s", call->method, name,
-				      spool ? "an empty regular file, open for reading and writing" :
-					      "open for writing");
+		return snap_error_new(
+			SNAP_USAGE, "%s: '%s' must be %s", call->method, name,
+			spool ? "an empty regular file, open for reading and writing" :
+				"open for writing");
 	*ret = TAKE_FD(fd);
 	return NULL;
 }
@@ -177,7 +177,11 @@ static uint64_t guess_bytes(const struct pidref *ref)
 	static const char *const keys[] = { "VmRSS:", "VmSwap:" };
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		const char *value = snap_line_value(text, keys[i]);
-		sum += value ? strtoull(value, NULL, 10) << 10 : 0;
+		_cleanup_free_ char *digits = value ? strndup(value, strspn(value, "0123456789")) :
+						      NULL;
+		uint64_t kib;
+		if (digits && snap_parse_u64(digits, &kib) == 0)
+			sum += kib << 10;
 	}
 	return sum;
 }
@@ -212,9 +216,8 @@ static struct snap_error *begin_in_store(struct apijob *job)
 	j->free_bytes = usage.free_bytes;
 	int spool = request.compressed ? job->draft->spool : job->draft->core;
 	job->request.spool = fcntl(spool, F_DUPFD_CLOEXEC, 3);
-	job->request.output = request.compressed ?
-				      fcntl(job->draft->core, F_DUPFD_CLOEXEC, 3) :
-				      -EBADF;
+	job->request.output = request.compressed ? fcntl(job->draft->core, F_DUPFD_CLOEXEC, 3) :
+						   -EBADF;
 	return job->request.spool < 0 || (request.compressed && job->request.output < 0) ?
 		       snap_error_errno(SNAP_FAILED, errno, "cannot begin a dump") :
 		       NULL;
@@ -255,8 +258,8 @@ static struct snap_error *publish(struct apijob *job, const struct json *result,
 	};
 	json_set_shared(metadata, "result", result);
 	json_set(metadata, "requester", describe_requester(&job->requester));
-	struct snap_error *err = store_publish(TAKE_PTR(job->draft), &facts, metadata, &removals,
-					       ret);
+	struct snap_error *err =
+		store_publish(TAKE_PTR(job->draft), &facts, metadata, &removals, ret);
 	manager_log_removals(&removals);
 	return err;
 }
@@ -465,9 +468,9 @@ struct snap_error *api_dump(struct manager *manager, struct connection *connecti
 struct snap_error *api_goroutines(struct manager *manager, struct connection *connection,
 				  const struct call *call)
 {
-	static const char *const names[] = { "pid",	"pidFileDescriptor", "fileDescriptor",
-					     "request", "exe",		     "maxPauseNSec",
-					     NULL };
+	static const char *const names[] = {
+		"pid", "pidFileDescriptor", "fileDescriptor", "request", "exe", "maxPauseNSec", NULL
+	};
 	_cleanup_(apijob_destroyp) struct apijob *job = new_job(manager, connection);
 	const struct json *request = json_get(call->parameters, "request");
 	const char *text = json_is_object(request) ? json_text(request) : "{}";

@@ -101,7 +101,7 @@ static void finish(struct job_run *run, struct run_list *list, const siginfo_t *
 {
 	struct jobs *jobs = run->jobs;
 	struct snap_error *err = run->last ? job_error_from_json(run->last) :
-				 si	  ? death_error(run, si) :
+				 si	   ? death_error(run, si) :
 					     cancel_error(run);
 	struct json *result = err ? NULL : json_get_mutable(run->last, "result");
 	TAILQ_REMOVE(list, run, entry);
@@ -198,8 +198,7 @@ static struct snap_error *watch(struct job_run *run)
 	}
 	(void)sd_event_source_set_child_pidfd_own(run->child, 1);
 	r = sd_event_add_io(event, &run->io, run->sock, EPOLLIN, on_message, run);
-	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot listen to procsnap-worker") :
-		       NULL;
+	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot listen to procsnap-worker") : NULL;
 }
 
 static struct snap_error *start(struct job_run *run)
@@ -226,7 +225,7 @@ static size_t count_of_user(const struct run_list *list, uid_t uid)
 	const struct job_run *run;
 	size_t n = 0;
 	TAILQ_FOREACH(run, list, entry)
-		n += run->request.uid == uid;
+	n += run->request.uid == uid;
 	return n;
 }
 
@@ -237,7 +236,8 @@ static struct job_run *next(const struct jobs *jobs)
 	size_t least = jobs->config->max_jobs_per_user;
 	if (jobs_count(jobs).running >= jobs->config->max_jobs)
 		return NULL;
-	TAILQ_FOREACH(run, &jobs->waiting, entry) {
+	TAILQ_FOREACH(run, &jobs->waiting, entry)
+	{
 		size_t n = count_of_user(&jobs->running, run->request.uid);
 		if (n < least) {
 			best = run;
@@ -251,7 +251,8 @@ static void tell_positions(struct jobs *jobs)
 {
 	struct job_run *run;
 	size_t position = 0;
-	TAILQ_FOREACH(run, &jobs->waiting, entry) {
+	TAILQ_FOREACH(run, &jobs->waiting, entry)
+	{
 		if (run->position != ++position)
 			run->request.callbacks.progress(run->request.userdata,
 							run->position = position, NULL, 0, 0);
@@ -262,8 +263,8 @@ static struct job_run *first_skipped(const struct jobs *jobs)
 {
 	struct job_run *run;
 	TAILQ_FOREACH(run, &jobs->waiting, entry)
-		if (run->skipped)
-			return run;
+	if (run->skipped)
+		return run;
 	return NULL;
 }
 
@@ -391,9 +392,9 @@ void jobs_stop(struct jobs *jobs)
 	struct job_run *run;
 	jobs->stopped = true;
 	TAILQ_FOREACH(run, &jobs->running, entry)
-		job_cancel(run);
+	job_cancel(run);
 	TAILQ_FOREACH(run, &jobs->waiting, entry)
-		job_cancel(run);
+	job_cancel(run);
 }
 
 struct jobs_counts jobs_count(const struct jobs *jobs)
@@ -401,8 +402,8 @@ struct jobs_counts jobs_count(const struct jobs *jobs)
 	const struct job_run *run;
 	struct jobs_counts counts = { 0 };
 	TAILQ_FOREACH(run, &jobs->running, entry)
-		counts.running++;
+	counts.running++;
 	TAILQ_FOREACH(run, &jobs->waiting, entry)
-		counts.waiting++;
+	counts.waiting++;
 	return counts;
 }

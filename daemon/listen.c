@@ -19,8 +19,7 @@ static struct snap_error *clear(const struct sockaddr_un *address)
 	if (fd < 0)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot make a socket");
 	// EAGAIN: somebody listens, and has much to do.
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-	    errno == EAGAIN)
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
 		return snap_error_new(SNAP_FAILED, "another procsnapd listens at %s",
 				      address->sun_path);
 	if (errno == ECONNREFUSED && unlink(address->sun_path) < 0)
@@ -33,7 +32,7 @@ static struct snap_error *bind_to(const char *path, int *ret)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(address.sun_path))
 		return snap_error_new(SNAP_USAGE, "the path of the socket is too long: %s", path);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	_cleanup_free_ char *copy = strdup(path);
 	if (!copy)
 		return snap_error_oom();
@@ -44,8 +43,7 @@ static struct snap_error *bind_to(const char *path, int *ret)
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	// Everybody may ask; each request is decided on.
 	mode_t old = umask(0);
-	bool bound = fd >= 0 &&
-		     bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+	bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 	int errnum = errno;
 	(void)umask(old);
 	if (bound && listen(fd, SOMAXCONN) == 0) {

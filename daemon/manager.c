@@ -86,7 +86,8 @@ static struct snap_error *find_group(const struct config *config, gid_t *ret)
 	return NULL;
 }
 
-static struct snap_error *load_config(const struct manager *m, struct config **ret, gid_t *ret_group)
+static struct snap_error *load_config(const struct manager *m, struct config **ret,
+				      gid_t *ret_group)
 {
 	_cleanup_(config_destroyp) struct config *config = NULL;
 	struct snap_error *err = m->config_path ? config_load_file(m->config_path, &config) :
@@ -219,8 +220,8 @@ static int on_too_late(sd_event_source *source _unused_, uint64_t usec _unused_,
 	return sd_event_exit(m->event, 0); // workers end with us, and let go
 }
 
-static int on_terminate(sd_event_source *source _unused_, const struct signalfd_siginfo *si _unused_,
-			void *userdata)
+static int on_terminate(sd_event_source *source _unused_,
+			const struct signalfd_siginfo *si _unused_, void *userdata)
 {
 	struct manager *m = userdata;
 	uint64_t now;

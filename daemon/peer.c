@@ -59,18 +59,32 @@ static bool same_namespace(int piddir, const char *path)
 	       a.st_dev == b.st_dev;
 }
 
+/// Word @index of a line of /proc/PID/status, with @prefix before it.
+static bool read_number(const char *text, const char *key, size_t index, const char *prefix,
+			uint64_t *ret)
+{
+	const char *word = snap_line_value(text, key);
+	for (; word && index; index--) {
+		word += strcspn(word, "\t\n");
+		word += strspn(word, "\t");
+	}
+	_cleanup_free_ char *number = NULL;
+	if (!word || asprintf(&number, "%s%.*s", prefix, (int)strcspn(word, "\t\n"), word) < 0) {
+		number = NULL;
+		return false;
+	}
+	return snap_parse_u64(number, ret) == 0;
+}
+
 /// Reads /proc/PID/status; false when it is not about the user who connected.
 static bool read_status(int piddir, struct peer *peer)
 {
 	_cleanup_free_ char *text = NULL;
 	if (snap_read_file_at(piddir, "status", STATUS_MAX, &text) < 0)
 		return false;
-	const char *ids = snap_line_value(text, "Uid:");
-	const char *caps = snap_line_value(text, "CapEff:");
-	unsigned int real, effective;
-	unsigned long long mask;
-	if (!ids || sscanf(ids, "%u %u", &real, &effective) != 2 || effective != peer->uid ||
-	    !caps || sscanf(caps, "%llx", &mask) != 1)
+	uint64_t effective, mask;
+	if (!read_number(text, "Uid:", 1, "", &effective) || effective != peer->uid ||
+	    !read_number(text, "CapEff:", 0, "0x", &mask))
 		return false;
 	peer->tracer = mask & 1ULL << CAP_SYS_PTRACE;
 	return true;
@@ -132,9 +146,10 @@ bool peer_is_privileged(const struct peer *peer, gid_t gid)
 struct snap_error *peer_check(const struct peer *peer)
 {
 	if (peer->outside)
-		return snap_error_new(SNAP_NOT_PERMITTED,
-				      "procsnapd serves only processes in its own user and pid "
-				      "namespace, and only while they live; run snapctl on the host");
+		return snap_error_new(
+			SNAP_NOT_PERMITTED,
+			"procsnapd serves only processes in its own user and pid "
+			"namespace, and only while they live; run snapctl on the host");
 	if (peer->uid == 0 && !peer->tracer)
 		return snap_error_new(SNAP_NOT_PERMITTED,
 				      "this root has no CAP_SYS_PTRACE, so it may not trace "

@@ -100,8 +100,8 @@ static int save(const struct recorder *r, const struct record *record,
 		return -EIO;
 	(void)snprintf(name, NAME_MAX_BYTES, "%016" PRIx64 ".json", random);
 	(void)snprintf(temp, sizeof(temp), ".%s", name);
-	_cleanup_close_ int fd = openat(r->dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-					0600);
+	_cleanup_close_ int fd =
+		openat(r->dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	int err = snap_write_all(fd, text, strlen(text));
@@ -272,8 +272,7 @@ struct snap_error *recorder_add(struct recorder *recorder, struct record *record
 	add_item(recorder, item);
 	if (recorder->child.pidfd < 0 && recorder->n == 1)
 		send_later(recorder, 0);
-	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot keep the record of a dump") :
-		       NULL;
+	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot keep the record of a dump") : NULL;
 }
 
 size_t recorder_waiting(const struct recorder *recorder)

@@ -110,8 +110,7 @@ static void receive(struct connection *c)
 		c->broken = true;
 }
 
-static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t events,
-		 void *userdata)
+static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t events, void *userdata)
 {
 	struct connection *c = userdata;
 	if (events & EPOLLIN && !c->ended)
@@ -153,8 +152,7 @@ const struct peer *connection_peer(const struct connection *connection)
 
 int connection_take_fd(struct connection *connection, uint64_t index)
 {
-	return index < VARLINK_FDS_MAX ? varlink_take_fd(&connection->link, (size_t)index) :
-					 -EBADF;
+	return index < VARLINK_FDS_MAX ? varlink_take_fd(&connection->link, (size_t)index) : -EBADF;
 }
 
 void connection_wait(struct connection *connection, void (*cancel)(void *userdata), void *userdata)
@@ -182,8 +180,8 @@ void connection_progress(struct connection *connection, struct json *parameters)
 	json_set_bool(message, "continues", true);
 	queue(connection, message, -EBADF);
 	if (!connection->broken && varlink_flush(&connection->link) > 0)
-		(void)sd_event_source_set_io_events(
-			connection->io, (connection->ended ? 0U : EPOLLIN) | EPOLLOUT);
+		(void)sd_event_source_set_io_events(connection->io,
+						    (connection->ended ? 0U : EPOLLIN) | EPOLLOUT);
 }
 
 /// Sends the last reply. The rest is done from the loop, for whoever answers is still at work.
@@ -247,7 +245,7 @@ static size_t count_of_user(const struct server *server, uid_t uid)
 	const struct connection *c;
 	size_t n = 0;
 	LIST_FOREACH(c, &server->connections, entry)
-		n += c->peer.uid == uid;
+	n += c->peer.uid == uid;
 	return n;
 }
 
@@ -283,7 +281,7 @@ static int on_resume(sd_event_source *source _unused_, uint64_t usec _unused_, v
 	const struct server *server = userdata;
 	struct listener *l;
 	LIST_FOREACH(l, &server->listeners, entry)
-		(void)sd_event_source_set_enabled(l->io, SD_EVENT_ON);
+	(void)sd_event_source_set_enabled(l->io, SD_EVENT_ON);
 	return 0;
 }
 
@@ -388,6 +386,6 @@ size_t server_connections(const struct server *server)
 	const struct connection *c;
 	size_t n = 0;
 	LIST_FOREACH(c, &server->connections, entry)
-		n++;
+	n++;
 	return n;
 }

@@ -36,12 +36,11 @@ static struct snap_error *connect_daemon(int *ret)
 		return snap_error_new(SNAP_FAILED, "--direct means without procsnapd");
 	if (strlen(path) >= sizeof(address.sun_path))
 		return snap_error_new(SNAP_FAILED, "PROCSNAP_SOCKET is too long for a socket");
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return snap_error_errno(SNAP_FAILED, errno,
-					"procsnapd does not answer at '%s'; is it started?",
-					path);
+					"procsnapd does not answer at '%s'; is it started?", path);
 	*ret = TAKE_FD(fd);
 	return NULL;
 }
@@ -165,9 +164,9 @@ static struct snap_error *talk_through(struct talk *talk, struct json **ret, int
 			continue;
 		}
 		if (ret_fd)
-			*ret_fd = varlink_take_fd(
-				&talk->link,
-				(size_t)json_get_u64(parameters, "fileDescriptor", SIZE_MAX));
+			*ret_fd = varlink_take_fd(&talk->link,
+						  (size_t)json_get_u64(parameters, "fileDescriptor",
+								       SIZE_MAX));
 		// Out of the message, so that the caller owns it alone.
 		const char *text = json_is_object(parameters) ? json_text(parameters) : "{}";
 		struct json *own = text ? json_parse(text, strlen(text)) : NULL;
@@ -280,14 +279,14 @@ static struct json *goroutines_parameters(const struct job *job)
 }
 
 struct snap_error *client_run(const struct job *job, const struct pidref *ref, int spool,
-			      int output, bool store, const char *label,
-			      struct progress *progress, struct json **ret)
+			      int output, bool store, const char *label, struct progress *progress,
+			      struct json **ret)
 {
 	bool analyze = job->flags & JOB_ANALYZE;
 	struct shown shown = { label, progress };
 	const int fds[] = { ref->pidfd, spool, output };
-	_cleanup_(json_destroyp) struct json *parameters =
-		analyze ? goroutines_parameters(job) : dump_parameters(job);
+	_cleanup_(json_destroyp) struct json *parameters = analyze ? goroutines_parameters(job) :
+								     dump_parameters(job);
 	_cleanup_(json_destroyp) struct json *reply = NULL;
 	if (!analyze && !store && spool >= 0)
 		json_set_u64(parameters, output >= 0 ? "spoolFileDescriptor" : "fileDescriptor", 1);
@@ -323,8 +322,9 @@ struct snap_error *client_run(const struct job *job, const struct pidref *ref, i
 bool client_is_id(const char *what)
 {
 	size_t len = strlen(what);
-	return len >= 4 && len <= 13 && strspn(what, "0123456789abcdefghijklmnopqrstuvwxyz"
-						     "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == len &&
+	return len >= 4 && len <= 13 &&
+	       strspn(what, "0123456789abcdefghijklmnopqrstuvwxyz"
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == len &&
 	       access(what, F_OK) < 0;
 }
 

@@ -99,8 +99,7 @@ static struct snap_error *open_plain(int core, int *ret)
 {
 	const char *tmp = secure_getenv("TMPDIR");
 	tmp = tmp && *tmp ? tmp : "/var/tmp";
-	// It has to stay open in the debugger.
-	int fd = open(tmp, O_TMPFILE | O_RDWR, 0600);
+	int fd = open(tmp, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot make a file in '%s'", tmp);
 	struct snap_error *err = unpack(core, fd);
@@ -116,6 +115,7 @@ static struct snap_error *start(const char *debugger, const char *exe, int fd)
 {
 	char path[32];
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	(void)fcntl(fd, F_SETFD, 0); // it stays open in the debugger
 	const char *gdb[] = { "gdb", exe, "-c", path, NULL };
 	const char *dlv[] = { "dlv", "core", exe, path, NULL };
 	const char *lldb[] = { "lldb", exe, "-c", path, NULL };
@@ -136,9 +136,9 @@ static struct snap_error *find(const struct debug_args *args, int *ret_core, str
 	if (client_is_id(args->what))
 		return client_get(args->what, ret, ret_core);
 	*ret_core = open(args->what, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	return *ret_core < 0 ? snap_error_errno(SNAP_FAILED, errno, "cannot open '%s'",
-						args->what) :
-			       NULL;
+	return *ret_core < 0 ?
+		       snap_error_errno(SNAP_FAILED, errno, "cannot open '%s'", args->what) :
+		       NULL;
 }
 
 static struct snap_error *run(const struct debug_args *args)

@@ -68,16 +68,18 @@ static void print_help(void)
 /// "2h": so long ago. snap_parse_duration_ns() knows no hours and days.
 static bool parse_ago(const char *text, uint64_t *ret_usec)
 {
-	char *end;
-	errno = 0;
-	uint64_t n = strtoull(text, &end, 10);
+	_cleanup_free_ char *digits = strndup(text, strspn(text, "0123456789"));
+	uint64_t n;
 	static const struct {
 		const char *unit;
 		uint64_t seconds;
 	} units[] = { { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { "w", 604800 } };
 	uint64_t now = snap_clock_ns(CLOCK_REALTIME) / 1000;
-	for (size_t i = 0; i < ARRAY_SIZE(units) && end != text && !errno; i++) {
-		if (strcmp(end, units[i].unit) != 0 || n > now / 1000000 / units[i].seconds)
+	if (!digits || snap_parse_u64(digits, &n) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(text + strlen(digits), units[i].unit) != 0 ||
+		    n > now / 1000000 / units[i].seconds)
 			continue;
 		*ret_usec = now - n * units[i].seconds * 1000000;
 		return true;
@@ -211,8 +213,7 @@ static bool add_line(struct libscols_table *table, const struct json *entry)
 	(void)snprintf(pid, sizeof(pid), "%" PRIu64, json_get_u64(entry, "pid", 0));
 	(void)snprintf(uid, sizeof(uid), "%" PRIu64, json_get_u64(entry, "uid", 0));
 	int r = scols_line_set_data(
-		line, COL_TIME,
-		when_format(json_get_u64(entry, "timestamp_usec", 0) * 1000, time));
+		line, COL_TIME, when_format(json_get_u64(entry, "timestamp_usec", 0) * 1000, time));
 	r |= scols_line_set_data(line, COL_PID, pid);
 	r |= scols_line_set_data(line, COL_UID, uid);
 	r |= scols_line_set_data(line, COL_KIND, kind ? kind : "");
