@@ -93,7 +93,7 @@ static struct snap_error *list(struct manager *manager, struct connection *conne
 static struct snap_error *get(struct manager *manager, struct connection *connection,
 			      const struct call *call)
 {
-	const struct store_entry *entry;
+	const struct store_entry *entry = NULL;
 	struct json *description = NULL, *metadata = NULL;
 	_cleanup_close_ int fd = -EBADF;
 	struct snap_error *err = find(manager, connection, call, &entry);
@@ -117,10 +117,10 @@ static struct snap_error *get(struct manager *manager, struct connection *connec
 static struct snap_error *remove_dump(struct manager *manager, struct connection *connection,
 				      const struct call *call)
 {
-	const struct store_entry *entry;
+	const struct store_entry *entry = NULL;
 	char id[STOREID_CHARS + 1];
 	struct snap_error *err = find(manager, connection, call, &entry);
-	if (err)
+	if (err || !entry)
 		return err;
 	storeid_format(entry->id, id);
 	_cleanup_free_ char *name = strdup(entry->name);

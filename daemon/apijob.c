@@ -192,7 +192,7 @@ static struct snap_error *begin_in_store(struct apijob *job)
 	struct manager *m = job->manager;
 	_cleanup_store_removals_ struct store_removals removals = { 0 };
 	uint64_t bytes = guess_bytes(&job->request.ref);
-	struct store_request request = { .uid = job->id->uid,
+	struct store_request request = { .uid = job->id ? job->id->uid : 0,
 					 .compressed = m->config->compress,
 					 .core_bytes = bytes,
 					 .spool_bytes = m->config->compress ? bytes : 0 };

@@ -357,7 +357,7 @@ struct snap_error *jobs_add(struct jobs *jobs, struct job_request *request, stru
 {
 	struct job_run *run = calloc(1, sizeof(*run));
 	struct snap_error *err = run ? check_room(jobs, request->uid) : snap_error_oom();
-	if (err) {
+	if (err || !run) {
 		request_deinit(request);
 		free(run);
 		return err;

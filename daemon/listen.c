@@ -70,7 +70,7 @@ struct snap_error *listen_all(struct server *server, const char *path)
 	}
 	if (n)
 		return NULL;
-	int fd;
+	int fd = -EBADF;
 	struct snap_error *err = bind_to(path, &fd);
 	return err ? err : server_listen(server, fd);
 }

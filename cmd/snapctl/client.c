@@ -183,7 +183,7 @@ static struct snap_error *begin(struct talk *talk)
 	const struct client_call *call = talk->call;
 	_cleanup_(json_destroyp) struct json *message = json_new_object();
 	_cleanup_free_ char *method = NULL;
-	int fd;
+	int fd = -EBADF;
 	struct snap_error *err = connect_daemon(&fd);
 	if (err)
 		return err;
