@@ -27,8 +27,11 @@ struct user {
 struct retention_limits retention_resolve(struct retention_limits limits, uint64_t fs_bytes)
 {
 	static const uint64_t cap = UINT64_C(4) << 30; // both as systemd-coredump has them
-	if (limits.max_use == RETENTION_DEFAULT) // 0 would be no limit
-		limits.max_use = fs_bytes ? MAX(MIN(fs_bytes / 10, cap), (uint64_t)1) : cap;
+	bool wants_max_use = limits.max_use != 0;
+	if (limits.max_use == RETENTION_DEFAULT)
+		limits.max_use = fs_bytes ? MIN(fs_bytes / 10, cap) : cap;
+	if (!limits.max_use && wants_max_use)
+		limits.max_use = 1; // 0 would be no limit
 	if (limits.keep_free == RETENTION_DEFAULT)
 		limits.keep_free = MIN(fs_bytes / 20 * 3, cap);
 	return limits;

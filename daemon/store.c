@@ -290,7 +290,7 @@ static struct snap_error *describe(const struct store *store, const struct store
 	json_set_text(json, "kind", store_kind_name(entry->kind));
 	json_set_u64(json, "core_bytes", entry->core_bytes);
 	json_set_u64(json, "disk_bytes", entry->disk_bytes);
-	json_set_text(json, "file", path);
+	json_set_message(json, "file", path); // a path, so not escaped once more
 	if (!json)
 		return snap_error_oom();
 	*ret = json;

@@ -193,7 +193,7 @@ struct store_facts {
  *
  * Then dumps are removed as the limits ask, never the new one. SNAP_NO_SPACE when MaxUse cannot be
  * kept that way; nothing at all is removed then. STORE_OWNER_READS is dropped for users of the
- * system and for file systems without access lists.
+ * system. On a file system without access lists it is kept, but only root can open the file.
  */
 struct snap_error *store_publish(struct store_draft *draft, const struct store_facts *facts,
 				 struct json *metadata, struct store_removals *removals,
@@ -228,7 +228,7 @@ struct snap_error *store_open(const struct store *store, const struct store_entr
  * {"id", "kind", "pid", "uid", "gid", "comm", "exe", "unit", "hostname", "boot_id",
  * "timestamp_usec", "signal", "rlimit", "mode", "partial", "owner_reads", "compressed",
  * "core_bytes", "disk_bytes", "file"}; what is unknown is missing. Texts are escaped as
- * json_set_text() does. "file" is the path of the core.
+ * json_set_text() does, but for "file", which is the path of the core.
  */
 struct snap_error *store_describe(const struct store *store, const struct store_entry *entry,
 				  struct json **ret) _must_check_;

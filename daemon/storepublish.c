@@ -18,6 +18,16 @@ enum {
 	NOBODY = 65534,
 };
 
+/**
+ * DOC: What is synced
+ *
+ * The daemon waits for the disk here, so it does that only twice: for the metadata before it gets
+ * its name, and for the folder at the end. The data of the core is on the disk already. Its mode
+ * and attributes get there with the folder, which ext4, xfs, btrfs and f2fs log in order with them;
+ * on a file system that does not, a power failure leaves a dump that only root may read, and of
+ * which the metadata says the rest.
+ */
+
 /// A dump on its way from draft to entry.
 struct publication {
 	struct store *store;
@@ -89,15 +99,10 @@ static struct snap_error *label_core(struct publication *pub)
 		facts->flags &= ~(uint32_t)STORE_OWNER_READS;
 	bool grant = facts->flags & STORE_OWNER_READS;
 	int r = storefile_protect(pub->draft->core, facts->uid, grant);
-	if (r == -EOPNOTSUPP && grant) {
-		facts->flags &= ~(uint32_t)STORE_OWNER_READS;
-		r = 0;
-	}
+	if (r == -EOPNOTSUPP && grant)
+		r = 0; // no access lists here; the daemon can still hand the dump to its owner
 	if (r == 0)
 		r = storefacts_write(pub->draft->core, pub->draft->id, facts);
-	// The data has been synced; this is about what has just been written beside it.
-	if (r == 0 && fsync(pub->draft->core) < 0)
-		r = -errno;
 	return r < 0 ? file_error(-r, "finish", pub) : NULL;
 }
 
@@ -135,6 +140,8 @@ static struct snap_error *write_metadata(struct publication *pub, struct json *m
 	if (r >= 0)
 		r = storefile_protect(pub->json_fd, pub->facts.uid,
 				      pub->facts.flags & STORE_OWNER_READS);
+	if (r == -EOPNOTSUPP)
+		r = 0;
 	if (r >= 0 && fsync(pub->json_fd) < 0)
 		r = -errno;
 	return r < 0 ? file_error(-r, "write the metadata of", pub) : NULL;

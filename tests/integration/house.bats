@@ -268,8 +268,7 @@ dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	[ -n "$(who_includes systemd/)" ]
 	none "$(who_includes systemd/ | grep -vE '^(daemon|systemd)/')"
-	[ -n "$(who_includes '(sys/acl|acl/)')" ]
-	none "$(who_includes '(sys/acl|acl/)' | grep -v '^daemon/')"
+	same law daemon/storefile.c found "$(who_includes '(sys/acl|acl/)')"
 	[ -n "$(who_includes libsmartcols)" ]
 	none "$(who_includes libsmartcols | grep -v '^cmd/snapctl/')"
 	[ -n "$(who_includes libdwarf)" ]
