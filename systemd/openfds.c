@@ -14,7 +14,8 @@ enum {
 	// a million, and reading all takes seconds.
 	DESCRIPTORS_MAX = 512,
 	BYTES_MAX = 128 << 10,
-	FDINFO_MAX = 16 << 10, // some 100 bytes; epoll and fanotify have a line for each thing watched
+	// Some 100 bytes; epoll and fanotify have a line for each thing that is watched.
+	FDINFO_MAX = 16 << 10,
 };
 
 static void closedirp(DIR **dir)
@@ -30,8 +31,8 @@ static int add_target(int fds, const char *number, struct strbuf *buf)
 	if (r < 0)
 		return r;
 	// A file may be named "x\n4:/etc/shadow".
-	_cleanup_free_ char *shown = snap_is_printable(target) ? strdup(target) :
-								 snap_escape(target, strlen(target));
+	_cleanup_free_ char *escaped = snap_escape(target, strlen(target));
+	const char *shown = snap_is_printable(target) ? target : escaped;
 	return shown ? strbuf_addf(buf, "%s:%s\n", number, shown) : -ENOMEM;
 }
 

@@ -14,25 +14,25 @@
 
 /// Files of /proc/PID that are taken as they are.
 static const struct {
-	enum procid_field field;
 	const char *name;
 	size_t max_bytes;
+	enum procid_field field;
 	bool lines; ///< is cut at the end of a line
 } files[] = {
 	// 15 bytes; 63 for kernel threads.
-	{ PROCID_COMM, "comm", 256, false },
+	{ "comm", 256, PROCID_COMM, false },
 	// 1.5 KiB, but for a list of supplementary groups that may be long.
-	{ PROCID_PROC_STATUS, "status", 16 << 10, true },
+	{ "status", 16 << 10, PROCID_PROC_STATUS, true },
 	// 2500 mappings, several times of what usual programs have; the core lists all.
-	{ PROCID_PROC_MAPS, "maps", 256 << 10, true },
+	{ "maps", 256 << 10, PROCID_PROC_MAPS, true },
 	// A fixed table of 1.3 KiB.
-	{ PROCID_PROC_LIMITS, "limits", 4 << 10, true },
+	{ "limits", 4 << 10, PROCID_PROC_LIMITS, true },
 	// A path for each of at most 13 hierarchies.
-	{ PROCID_PROC_CGROUP, "cgroup", 16 << 10, true },
+	{ "cgroup", 16 << 10, PROCID_PROC_CGROUP, true },
 	// 400 mounts, as on a host with many containers.
-	{ PROCID_PROC_MOUNTINFO, "mountinfo", 64 << 10, true },
+	{ "mountinfo", 64 << 10, PROCID_PROC_MOUNTINFO, true },
 	// Some 25 pairs of numbers; glibc does not take more than 400 bytes either.
-	{ PROCID_PROC_AUXV, "auxv", 4 << 10, false },
+	{ "auxv", 4 << 10, PROCID_PROC_AUXV, false },
 };
 
 enum {
@@ -42,8 +42,19 @@ enum {
 
 static void set_text(struct procid *id, enum procid_field field, struct strbuf *text)
 {
-	id->fields[field] = (struct procid_text){ .data = TAKE_PTR(text->data), .len = text->len };
+	id->fields[field] = (struct procid_text){ .data = text->data, .len = text->len };
 	*text = (struct strbuf){ 0 };
+}
+
+/// Makes the text shorter, and what was allocated for the longest possible one, too.
+static void cut_to(struct strbuf *buf, size_t len)
+{
+	char *smaller = realloc(buf->data, len + 1);
+	if (smaller)
+		buf->data = smaller;
+	buf->len = len;
+	if (buf->data)
+		buf->data[len] = '\0';
 }
 
 /// Reads up to @max bytes of a file; 1 when there were more, or a negative errno.
@@ -66,37 +77,25 @@ static int read_some(int procfd, const char *name, size_t max, struct strbuf *re
 		ret->len += (size_t)n;
 	}
 	bool cut = ret->len > max;
-	ret->len = MIN(ret->len, max);
-	ret->data[ret->len] = '\0';
+	cut_to(ret, MIN(ret->len, max));
 	return cut;
-}
-
-/// Takes what was allocated for the longest possible text down to what it has.
-static void shrink(struct strbuf *buf)
-{
-	char *smaller = realloc(buf->data, buf->len + 1);
-	if (smaller)
-		buf->data = smaller;
 }
 
 static int read_file(struct procid *id, int procfd, size_t i)
 {
 	_cleanup_strbuf_ struct strbuf buf = { 0 };
 	int r = read_some(procfd, files[i].name, files[i].max_bytes, &buf);
-	if (r < 0)
+	if (r < 0 || !buf.len)
 		return r == -ENOMEM ? r : 0;
 	if (r > 0) {
 		id->cut |= 1U << files[i].field;
 		const char *end = files[i].lines ? memrchr(buf.data, '\n', buf.len) : NULL;
 		if (end)
-			buf.len = (size_t)(end + 1 - buf.data);
-	} else if (files[i].field == PROCID_COMM && buf.len && buf.data[buf.len - 1] == '\n') {
-		buf.len--; // the kernel's; those before it are of the name
+			cut_to(&buf, (size_t)(end + 1 - buf.data));
+	} else if (files[i].field == PROCID_COMM && buf.data[buf.len - 1] == '\n') {
+		cut_to(&buf, buf.len - 1); // the kernel's; those before it are of the name
 	}
-	buf.data[buf.len] = '\0';
-	shrink(&buf);
-	if (buf.len)
-		set_text(id, files[i].field, &buf);
+	set_text(id, files[i].field, &buf);
 	return 0;
 }
 
@@ -122,16 +121,11 @@ static int add_quoted(struct strbuf *buf, const char *arg, size_t len)
 	_cleanup_free_ char *escaped = snap_escape(arg, len);
 	if (!escaped)
 		return -ENOMEM;
-	int r = strbuf_add(buf, "$'", strchr(escaped, '\\') ? 2 : 0);
-	if (r == 0 && !strchr(escaped, '\\'))
-		r = strbuf_add(buf, "'", 1);
 	bool dollar = strchr(escaped, '\\') != NULL;
-	for (const char *p = escaped; r == 0 && *p; p++) {
-		if (*p != '\'')
-			r = strbuf_add(buf, p, 1);
-		else
-			r = dollar ? strbuf_add(buf, "\\'", 2) : strbuf_add(buf, "'\\''", 4);
-	}
+	int r = strbuf_addf(buf, "%s", dollar ? "$'" : "'");
+	for (const char *p = escaped; r == 0 && *p; p++)
+		r = *p != '\'' ? strbuf_add(buf, p, 1) :
+				 strbuf_addf(buf, "%s", dollar ? "\\'" : "'\\''");
 	return r < 0 ? r : strbuf_add(buf, "'", 1);
 }
 
@@ -148,7 +142,7 @@ static int read_strings(struct procid *id, int procfd, enum procid_field field, 
 {
 	_cleanup_strbuf_ struct strbuf raw = { 0 }, text = { 0 };
 	int r = read_some(procfd, name, max, &raw);
-	if (r < 0)
+	if (r < 0 || !raw.len)
 		return r == -ENOMEM ? r : 0;
 	if (r > 0)
 		id->cut |= 1U << field;
@@ -235,7 +229,7 @@ static int find_start(struct procid *id, int procfd)
 {
 	_cleanup_strbuf_ struct strbuf stat = { 0 };
 	int r = read_some(procfd, "stat", 4096, &stat);
-	if (r < 0)
+	if (r < 0 || !stat.len)
 		return r == -ENOMEM ? r : 0;
 	// The name, in parentheses, may hold anything, parentheses too.
 	const char *p = strrchr(stat.data, ')');

@@ -67,7 +67,7 @@ struct procid {
 	bool plain;
 	uid_t owner_uid; ///< whose slice it is in; (uid_t)-1: nobody's
 	uint64_t rlimit_core; ///< soft, bytes; UINT64_MAX: none
-	uint64_t start_ticks; ///< field 22 of /proc/PID/stat: since boot, in 1/sysconf(_SC_CLK_TCK) s
+	uint64_t start_ticks; ///< since boot, field 22 of /proc/PID/stat, in 1/sysconf(_SC_CLK_TCK)
 	char hostname[65]; ///< of this system, not of the process's UTS namespace
 	char boot_id[33]; ///< 32 hexadecimal digits, "" when unknown
 	uint32_t cut; ///< bit N: fields[N] is not all there was

@@ -24,12 +24,7 @@ enum {
 	RECORD_VERSION = 1,
 };
 
-/**
- * coredumpctl 252 and 257 look for the MESSAGE_ID of crashes and for this one, which systemd uses
- * for backtraces that programs report of themselves. With this one, COREDUMP_SIGNAL is any text and
- * shown as the reason; but it must be there: without it `coredumpctl list` of 252 aborts at the
- * first such entry, and 257 leaves the entry out.
- */
+/// record.h says why these, and why a live dump has a reason where a crash has a signal.
 static const struct {
 	const char *message_id, *name, *reason;
 } kinds[RECORD_KIND_MAX] = {
@@ -119,33 +114,33 @@ static void add_name(struct record *record, const char *name, const char *data, 
 
 /// Fields that take a text of the process.
 static const struct {
-	enum procid_field field;
 	const char *name;
+	enum procid_field field;
 	bool is_name; ///< else it has lines, or is binary
 } texts[] = {
-	{ PROCID_COMM, "COREDUMP_COMM", true },
-	{ PROCID_EXE, "COREDUMP_EXE", true },
-	{ PROCID_CMDLINE, "COREDUMP_CMDLINE", true },
-	{ PROCID_ENVIRON, "COREDUMP_ENVIRON", false },
-	{ PROCID_CWD, "COREDUMP_CWD", true },
-	{ PROCID_ROOT, "COREDUMP_ROOT", true },
-	{ PROCID_CGROUP, "COREDUMP_CGROUP", true },
-	{ PROCID_UNIT, "COREDUMP_UNIT", true },
-	{ PROCID_USER_UNIT, "COREDUMP_USER_UNIT", true },
-	{ PROCID_SLICE, "COREDUMP_SLICE", true },
-	{ PROCID_SESSION, "COREDUMP_SESSION", true },
-	{ PROCID_CONTAINER, "PROCSNAP_CONTAINER_ID", true },
-	{ PROCID_OPEN_FDS, "COREDUMP_OPEN_FDS", false },
-	{ PROCID_PROC_STATUS, "COREDUMP_PROC_STATUS", false },
-	{ PROCID_PROC_MAPS, "COREDUMP_PROC_MAPS", false },
-	{ PROCID_PROC_LIMITS, "COREDUMP_PROC_LIMITS", false },
-	{ PROCID_PROC_CGROUP, "COREDUMP_PROC_CGROUP", false },
-	{ PROCID_PROC_MOUNTINFO, "COREDUMP_PROC_MOUNTINFO", false },
-	{ PROCID_PROC_AUXV, "COREDUMP_PROC_AUXV", false },
+	{ "COREDUMP_COMM", PROCID_COMM, true },
+	{ "COREDUMP_EXE", PROCID_EXE, true },
+	{ "COREDUMP_CMDLINE", PROCID_CMDLINE, true },
+	{ "COREDUMP_ENVIRON", PROCID_ENVIRON, false },
+	{ "COREDUMP_CWD", PROCID_CWD, true },
+	{ "COREDUMP_ROOT", PROCID_ROOT, true },
+	{ "COREDUMP_CGROUP", PROCID_CGROUP, true },
+	{ "COREDUMP_UNIT", PROCID_UNIT, true },
+	{ "COREDUMP_USER_UNIT", PROCID_USER_UNIT, true },
+	{ "COREDUMP_SLICE", PROCID_SLICE, true },
+	{ "COREDUMP_SESSION", PROCID_SESSION, true },
+	{ "PROCSNAP_CONTAINER_ID", PROCID_CONTAINER, true },
+	{ "COREDUMP_OPEN_FDS", PROCID_OPEN_FDS, false },
+	{ "COREDUMP_PROC_STATUS", PROCID_PROC_STATUS, false },
+	{ "COREDUMP_PROC_MAPS", PROCID_PROC_MAPS, false },
+	{ "COREDUMP_PROC_LIMITS", PROCID_PROC_LIMITS, false },
+	{ "COREDUMP_PROC_CGROUP", PROCID_PROC_CGROUP, false },
+	{ "COREDUMP_PROC_MOUNTINFO", PROCID_PROC_MOUNTINFO, false },
+	{ "COREDUMP_PROC_AUXV", PROCID_PROC_AUXV, false },
 	// journalctl -u UNIT and --user-unit=UNIT show the MESSAGE_ID of crashes by COREDUMP_UNIT,
 	// and any entry by these two.
-	{ PROCID_UNIT, "OBJECT_SYSTEMD_UNIT", true },
-	{ PROCID_USER_UNIT, "OBJECT_SYSTEMD_USER_UNIT", true },
+	{ "OBJECT_SYSTEMD_UNIT", PROCID_UNIT, true },
+	{ "OBJECT_SYSTEMD_USER_UNIT", PROCID_USER_UNIT, true },
 };
 _Static_assert(ARRAY_SIZE(texts) == PROCID_FIELD_MAX + 2, "each field has its line");
 
@@ -405,8 +400,10 @@ static int add_hex(struct record *record, const char *name, const char *hex)
 	int r = hex ? strbuf_reserve(&bytes, strlen(hex) / 2) : -EBADMSG;
 	for (const char *p = hex; r == 0 && *p; p += 2) {
 		int high = hex_digit(p[0]), low = high < 0 ? -1 : hex_digit(p[1]);
-		char byte = (char)(high << 4 | low);
-		r = low < 0 ? -EBADMSG : strbuf_add(&bytes, &byte, 1);
+		if (low < 0)
+			return -EBADMSG;
+		char byte = (char)((unsigned int)high << 4 | (unsigned int)low);
+		r = strbuf_add(&bytes, &byte, 1);
 	}
 	if (r == 0)
 		add_bytes(record, name, bytes.data, bytes.len);

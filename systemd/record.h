@@ -21,6 +21,16 @@
  * Fields are sent with their lengths (sd_journal_sendv()), so no byte in a name can begin another
  * field. MESSAGE, which terminals show, has control characters of others escaped.
  *
+ * What coredumpctl wants, found out with 252 and 257: it looks for two MESSAGE_IDs, that of crashes
+ * and the one used here, which systemd gives to backtraces that programs report of themselves. With
+ * this one COREDUMP_SIGNAL may be any text, which `info` shows as the reason, but there it must be:
+ * without it `list` of 252 aborts at the first such entry, and `list` of 257 leaves the entry out,
+ * as it does without COMM, PID, UID or GID. `dump` works only if the name of the file ends in .zst,
+ * .xz or .lz4, `debug` with any; `debug` wants COREDUMP_EXE to be absolute and not " (deleted)".
+ *
+ * Any user may write an entry with these fields himself. What tells entries of root from his is
+ * _UID, which journald adds; nothing of ours believes an entry, the store has what is true.
+ *
  * Who sends: journald files an entry by the user id of the sender, and only that user, root and
  * the groups adm and systemd-journal can read it. So an entry is sent by a child of the daemon that
  * has become the user, if

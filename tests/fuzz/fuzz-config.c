@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "daemon/config.h"
+
+#include "common/str.h"
+#include "fuzz.h"
+
+static void check(const struct config *c)
+{
+	REQUIRE(c->max_use.percent <= 100 && c->keep_free.percent <= 100);
+	REQUIRE(c->job_memory.percent <= 100);
+	REQUIRE(c->job_memory.percent || c->job_memory.bytes >= 64 << 20);
+	REQUIRE(c->max_age_ns >= 1 && c->job_timeout_ns >= 1);
+	REQUIRE(c->max_age_ns == CONFIG_INFINITY || c->max_age_ns <= UINT64_MAX / 4);
+	REQUIRE(c->max_per_executable >= 1);
+	REQUIRE(c->compress <= 19);
+	REQUIRE(c->max_jobs >= 1 && c->max_jobs <= 64);
+	REQUIRE(c->max_jobs_per_user >= 1 && c->max_jobs_per_user <= 64);
+	REQUIRE(c->max_queue <= 4096);
+	REQUIRE(c->max_connections >= 1 && c->max_connections <= 4096);
+	REQUIRE(c->max_connections_per_user >= 1 && c->max_connections_per_user <= 4096);
+	REQUIRE(c->summary_bytes <= 16 << 20);
+	REQUIRE(!c->group || (*c->group && strlen(c->group) <= 31 && !strchr(c->group, '/')));
+	REQUIRE(c->n_warnings <= 64);
+	for (size_t i = 0; i < c->n_warnings; i++)
+		REQUIRE(snap_is_printable(c->warnings[i]));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_(config_destroyp) struct config *config = NULL;
+	struct snap_error *err = config_create(&config);
+	REQUIRE(!err);
+	// A copy of exactly this size, so that reading beyond it is seen.
+	_cleanup_free_ char *text = malloc(size ? size : 1);
+	memcpy(text, data, size);
+	err = config_parse(config, "fuzz.conf", text, size);
+	if (err) {
+		REQUIRE(err->code == SNAP_USAGE);
+		REQUIRE(!strncmp(err->message, "fuzz.conf:", strlen("fuzz.conf:")));
+		REQUIRE(snap_is_printable(err->message));
+		snap_error_destroy(err);
+	} else {
+		check(config);
+	}
+	return 0;
+}

@@ -1,0 +1,389 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Journal entries of dumps, in a journald of their own, read by journalctl and by coredumpctl.
+#
+# PROCSNAP_COREDUMPCTL is a coredumpctl that is not installed, such as one out of the package
+# systemd-coredump, whose installation would take the crashes of this machine.
+# PROCSNAP_COREDUMPCTL_ROOT is a folder with another system that has one, of another version.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2054 # other shells expand; each test is a process
+
+load common
+
+MESSAGE_ID=1f4e0a44a88649939aaea34fc6da8c95
+USER_ID=54321 OTHER_ID=54322
+
+# ---- a journald of our own ------------------------------------------------------------------
+
+# Runs a command where /run and /var/log/journal are ours.
+inside() {
+	nsenter --mount="/proc/$HOLDER/ns/mnt" --wdns="$PWD" -- "$@"
+}
+
+journal_start() {
+	need_mount
+	need_command unshare nsenter journalctl cc zstd jq setpriv
+	[ -x /lib/systemd/systemd-journald ] || skip "systemd-journald is not installed"
+	[ -s /etc/machine-id ] || skip "this machine has no /etc/machine-id"
+	chmod 755 "$DIR" "$OUT"
+	unshare --mount --propagation private sleep 600 &
+	HOLDER=$!
+	STARTED+=("$HOLDER")
+	until_true own_namespace
+	inside sh -ec '
+		mount -t tmpfs -o mode=755 tmpfs /run
+		mkdir -p /run/systemd/journal /run/systemd/journald.conf.d /run/log/journal
+		mkdir -p /var/log/journal
+		mount -t tmpfs -o mode=755 tmpfs /var/log/journal
+		printf "[Journal]\nStorage=persistent\nAudit=no\nReadKMsg=no\nRateLimitBurst=0\n" \
+			>/run/systemd/journald.conf.d/test.conf
+		>/run/systemd/journal/flushed' || skip "nothing can be mounted over /run here"
+	journald_start
+	sender_build
+}
+
+own_namespace() {
+	[ "$(readlink "/proc/$HOLDER/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
+}
+
+journald_start() {
+	nsenter --mount="/proc/$HOLDER/ns/mnt" /lib/systemd/systemd-journald 2>"$DIR/journald" &
+	JOURNALD=$!
+	STARTED+=("$JOURNALD")
+	until_true inside test -S /run/systemd/journal/socket
+	until_true inside sh -c 'ls /var/log/journal/*/system.journal >/dev/null 2>&1'
+}
+
+# until_true COMMAND...: tries it for 10 s.
+until_true() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		! "$@" || return 0
+		sleep 0.05
+	done
+	fail "in vain waited for: $*"
+}
+
+fails() {
+	! "$@"
+}
+
+# Entries of our kind as JSON, one a line. What was sent before is in it.
+entries() {
+	inside journalctl --sync 2>/dev/null || sleep 0.3
+	inside journalctl -q --all -o json "MESSAGE_ID=$MESSAGE_ID" "$@"
+}
+
+# ---- a program that sends -------------------------------------------------------------------
+
+# send PID FILE [SUMMARY]: an entry for a process, as the daemon would make it; says who sent it.
+# keep PID FILE, again: makes the entry and keeps it as JSON; sends it.
+sender_build() {
+	local sanitize=()
+	! nm -A "$BUILD/libcommon.a" 2>/dev/null | grep -q __asan_init ||
+		sanitize=(-fsanitize=address,undefined)
+	cat >"$DIR/send.c" <<-'END'
+		#include <stdio.h>
+		#include <string.h>
+		#include "common/fd.h"
+		#include "common/str.h"
+		#include "systemd/record.h"
+
+		static struct snap_error *make(char **argv, struct record **ret)
+		{
+			_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
+			_cleanup_(procid_destroyp) struct procid *id = NULL;
+			_cleanup_(json_destroyp) struct json *summary = NULL;
+			_cleanup_free_ char *text = NULL;
+			int64_t pid = 0;
+			if (snap_parse_i64(argv[2], &pid) < 0 || pidref_open((pid_t)pid, &ref) < 0)
+				return snap_error_new(SNAP_USAGE, "no process %s", argv[2]);
+			struct snap_error *err = procid_create(&ref, PROCID_WITH_CMDLINE, &id);
+			if (err)
+				return err;
+			if (argv[4]) {
+				ssize_t n = snap_read_file_at(AT_FDCWD, argv[4], 64 << 20, &text);
+				summary = n < 0 ? NULL : json_parse(text, (size_t)n);
+			}
+			const struct record_dump dump = {
+				.kind = RECORD_LIVE, .id = "testid", .mode = "copy",
+				.pause_ns = 1250000, .realtime_ns = 1700000000000000000,
+				.filename = argv[3], .summary = summary,
+				.summary_bytes = 16 << 20, .requester = { .comm = "send" },
+			};
+			return record_create(id, &dump, ret);
+		}
+
+		static struct snap_error *load(const char *path, struct record **ret)
+		{
+			_cleanup_free_ char *text = NULL;
+			ssize_t n = snap_read_file_at(AT_FDCWD, path, 64 << 20, &text);
+			_cleanup_(json_destroyp) struct json *json =
+				n < 0 ? NULL : json_parse(text, (size_t)n);
+			return record_from_json(json, ret);
+		}
+
+		int main(int argc, char **argv)
+		{
+			_cleanup_(record_destroyp) struct record *record = NULL;
+			bool keep = argc > 3 && !strcmp(argv[1], "keep");
+			uid_t uid;
+			gid_t gid;
+			struct snap_error *err = argc == 2 ? load(argv[1], &record) : make(argv, &record);
+			if (!err && keep) {
+				_cleanup_(json_destroyp) struct json *json = record_to_json(record);
+				puts(json_text(json));
+			} else if (!err) {
+				err = record_send(record, 3000000000);
+				if (!err)
+					puts(record_is_for_user(record, &uid, &gid) ? "user" : "root");
+			}
+			if (err)
+				fprintf(stderr, "%s\n", err->message);
+			int status = err != NULL;
+			snap_error_destroy(err);
+			return status;
+		}
+	END
+	[ "${1:-}" != no-file ] || sed -i 's/\.filename = argv\[3\], //' "$DIR/send.c"
+	cc -std=gnu11 -D_GNU_SOURCE "${sanitize[@]}" -include fcntl.h -I"$BATS_TEST_DIRNAME/../.." \
+		-o "$DIR/send" "$DIR/send.c" "$BUILD/libdaemon.a" "$BUILD/libcommon.a" -lsystemd \
+		-ljson-c -lcap -lacl -lm
+}
+
+# victim USER COMMAND...: a process of that user, in PID.
+victim() {
+	local user=$1
+	shift
+	setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@" >/dev/null 2>&1 &
+	PID=$!
+	STARTED+=("$PID")
+	until_true executed "$1"
+}
+
+executed() {
+	[ "$(readlink "/proc/$PID/exe")" -ef "$1" ]
+}
+
+# A core of the process in $CORE.zst, for its user to read.
+take_core() {
+	"$SNAPCTL" dump -f -o "$CORE" "$PID" >/dev/null 2>&1
+	zstd -q -f "$CORE" -o "$CORE.zst"
+	chmod 644 "$CORE.zst"
+}
+
+# ---- coredumpctl ----------------------------------------------------------------------------
+
+# Sets READERS, the commands that are a coredumpctl; they know $DIR and the journal.
+find_coredumpctl() {
+	local root=${PROCSNAP_COREDUMPCTL_ROOT:-}
+	READERS=()
+	if command -v "${PROCSNAP_COREDUMPCTL:-coredumpctl}" >/dev/null; then
+		READERS+=("${PROCSNAP_COREDUMPCTL:-coredumpctl}")
+	fi
+	if [ -n "$root" ] && [ -x "$root/usr/bin/coredumpctl" ]; then
+		inside sh -ec '
+			mount --bind "$1" "$1"
+			mkdir -p "$1$2" "$1/var/log/journal"
+			mount --bind "$2" "$1$2"
+			mount --bind /var/log/journal "$1/var/log/journal"
+			mount --bind /proc "$1/proc"
+			mount --bind /run "$1/run"
+			[ -f "$1/etc/machine-id" ] || >"$1/etc/machine-id"
+			mount --bind /etc/machine-id "$1/etc/machine-id"' sh "$root" "$DIR"
+		at_end "rmdir $(printf %q "$root$DIR")"
+		READERS+=("chroot $root coredumpctl")
+	fi
+	[ ${#READERS[@]} -gt 0 ] ||
+		skip "no coredumpctl: apt download systemd-coredump, dpkg -x, PROCSNAP_COREDUMPCTL"
+}
+
+# coredumpctl of $READER, which is words.
+coredumpctl() {
+	# shellcheck disable=SC2086
+	inside $READER -q --no-pager "$@"
+}
+
+@test "coredumpctl list, info, dump and debug work on the entry of a live dump" {
+	journal_start
+	find_coredumpctl
+	need_command gdb
+	victim 0 /bin/sleep 300
+	take_core
+	inside "$DIR/send" send "$PID" "$CORE.zst"
+	[ "$(entries | wc -l)" = 1 ]
+	for READER in "${READERS[@]}"; do
+		# shellcheck disable=SC2086
+		echo "$READER: $(inside $READER --version | head -1)"
+		coredumpctl list --no-legend "$PID" >"$DIR/list" 2>"$DIR/err"
+		grep -E "UTC +$PID +0 +0 +[^ ]+ +present +/[^ ]*/sleep " "$DIR/list"
+		[ ! -s "$DIR/err" ]
+		coredumpctl list --no-legend sleep >"$DIR/list"
+		[ -s "$DIR/list" ]
+		coredumpctl info "$PID" >"$DIR/info"
+		grep -Fx "           PID: $PID (sleep)" "$DIR/info"
+		grep -Fx "        Reason: live snapshot" "$DIR/info"
+		grep -F "       Storage: $CORE.zst (present)" "$DIR/info"
+		grep -Ex '  Command Line: /bin/sleep 300' "$DIR/info"
+		grep -F 'It stood still for 1.25 ms.' "$DIR/info"
+		coredumpctl dump "$PID" -o "$OUT/again" >/dev/null
+		cmp "$CORE" "$OUT/again"
+		rm "$OUT/again"
+		coredumpctl debug "$PID" --debugger=echo --debugger-arguments='a b' >"$DIR/debug"
+		grep -E "^a b /[^ ]*/sleep -c /var/tmp/coredump-[A-Za-z0-9]{6}$" "$DIR/debug"
+	done
+	READER=${READERS[0]}
+	coredumpctl debug "$PID" --debugger-arguments='-batch -ex bt' >"$DIR/debug" 2>&1
+	grep -E 'nanosleep' "$DIR/debug"
+}
+
+@test "coredumpctl lists a dump whose core went elsewhere" {
+	journal_start
+	find_coredumpctl
+	victim 0 /bin/sleep 300
+	sender_build no-file
+	inside "$DIR/send" send "$PID" -
+	entries >/dev/null
+	for READER in "${READERS[@]}"; do
+		coredumpctl list --no-legend "$PID" | grep -E " +- +/[^ ]*/sleep "
+		coredumpctl info "$PID" | grep -Fx '       Storage: none'
+	done
+}
+
+@test "names cannot forge fields of the journal" {
+	journal_start
+	local evil=$'/x\nCOREDUMP_UID=0\nMESSAGE_ID=evil\e[2J'
+	mkdir -p "$OUT$(dirname "$evil")"
+	cp /bin/sleep "$OUT$evil"
+	victim "$USER_ID" "$OUT$evil" 300
+	inside "$DIR/send" send "$PID" "$CORE"
+	entries >"$DIR/json"
+	[ "$(wc -l <"$DIR/json")" = 1 ]
+	[ "$(jq -r .COREDUMP_UID "$DIR/json")" = "$USER_ID" ]
+	[ "$(jq -r .MESSAGE_ID "$DIR/json")" = "$MESSAGE_ID" ]
+	jq -e '.COREDUMP_COMM | contains("\\x0aCOREDUMP_UID")' "$DIR/json"
+	jq -e '[.MESSAGE, .COREDUMP_EXE, .COREDUMP_CMDLINE, .COREDUMP_COMM] |
+		all(type == "string" and (test("[\\x00-\\x1f\\x7f]") | not))' "$DIR/json"
+	inside journalctl -q -o cat "MESSAGE_ID=$MESSAGE_ID" | grep -F 'was dumped while it ran'
+	[ "$(inside journalctl -q -o cat "MESSAGE_ID=$MESSAGE_ID" | wc -l)" = 1 ]
+}
+
+@test "the user of a process sees its entry, and others do not" {
+	journal_start
+	victim "$USER_ID" /bin/sleep 300
+	take_core
+	[ "$(inside "$DIR/send" send "$PID" "$CORE.zst")" = user ] ||
+		skip "this shell is in a unit of systemd, so what it starts is no user's own"
+	entries >/dev/null
+	[ "$(entries "_UID=$USER_ID" | wc -l)" = 1 ]
+	as_user "$USER_ID" journalctl -q -o cat "MESSAGE_ID=$MESSAGE_ID" >"$DIR/his"
+	grep -F "Process $PID (sleep) of user $USER_ID was dumped while it ran" "$DIR/his"
+	as_user "$OTHER_ID" journalctl -q -o cat "MESSAGE_ID=$MESSAGE_ID" >"$DIR/others" || true
+	[ ! -s "$DIR/others" ]
+	find_coredumpctl
+	READER=${READERS[0]}
+	as_user "$USER_ID" "$READER" -q --no-pager list --no-legend | grep -E " present +/.*sleep"
+	as_user "$USER_ID" "$READER" -q --no-pager dump "$PID" | cmp - "$CORE"
+}
+
+as_user() {
+	local user=$1
+	shift
+	inside setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@"
+}
+
+@test "what a process must not tell its user is sent by root" {
+	journal_start
+	# As after a set-user-ID program: two ids.
+	setpriv --ruid="$USER_ID" --regid="$USER_ID" --clear-groups -- /bin/sleep 300 &
+	PID=$!
+	STARTED+=("$PID")
+	until_true executed /bin/sleep
+	[ "$(inside "$DIR/send" send "$PID" "$CORE")" = root ]
+	[ "$(entries _UID=0 | wc -l)" = 1 ]
+	as_user "$USER_ID" journalctl -q -o cat "MESSAGE_ID=$MESSAGE_ID" >"$DIR/his" || true
+	[ ! -s "$DIR/his" ]
+}
+
+@test "no journald: the entry is kept, and sent later" {
+	journal_start
+	victim "$USER_ID" /bin/sleep 300
+	"$DIR/send" keep "$PID" "$CORE.zst" >"$DIR/kept"
+	jq -e .fields.MESSAGE_ID "$DIR/kept"
+	kill -TERM "$JOURNALD"
+	wait "$JOURNALD" || true
+	fails inside "$DIR/send" "$DIR/kept" 2>"$DIR/err"
+	grep -F 'cannot send the journal entry' "$DIR/err"
+	inside rm /run/systemd/journal/socket
+	fails inside "$DIR/send" "$DIR/kept" 2>"$DIR/err"
+	grep -F 'cannot send the journal entry' "$DIR/err"
+	journald_start
+	inside "$DIR/send" "$DIR/kept"
+	entries >"$DIR/json"
+	[ "$(wc -l <"$DIR/json")" = 1 ]
+	[ "$(jq -r .COREDUMP_PID "$DIR/json")" = "$PID" ]
+}
+
+@test "a journald that is stopped holds nobody up" {
+	journal_start
+	victim 0 /bin/sleep 300
+	kill -STOP "$JOURNALD"
+	local i status=0
+	for ((i = 0; i < 2000 && status == 0; i++)); do
+		timeout 30 nsenter --mount="/proc/$HOLDER/ns/mnt" "$DIR/send" send "$PID" "$CORE" \
+			>/dev/null 2>"$DIR/err" || status=$?
+	done
+	kill -CONT "$JOURNALD"
+	[ "$status" = 1 ]
+	grep -F 'journald does not take the journal entry' "$DIR/err"
+}
+
+@test "a summary of many megabytes goes to the journal" {
+	journal_start
+	victim 0 /bin/sleep 300
+	python3 -c '
+import json
+frames = [{"function": "main.f%d" % i, "file": "/src/main.go", "line": i} for i in range(40)]
+groups = [{"count": 1, "states": {"select": 1}, "frames": frames} for i in range(4000)]
+print(json.dumps({"runtimes": [{"version": "go1.21", "user_goroutine_count": 4000,
+	"goroutine_count": 4004, "groups": groups}]}), end="")' >"$DIR/summary"
+	[ "$(stat -c %s "$DIR/summary")" -gt 8000000 ]
+	inside "$DIR/send" send "$PID" "$CORE" "$DIR/summary"
+	entries >"$DIR/json"
+	[ "$(jq -r .PROCSNAP_GO_GOROUTINES "$DIR/json")" = 4000 ]
+	jq -j .PROCSNAP_SUMMARY "$DIR/json" | jq -e '.runtimes[0].groups | length == 4000'
+	jq -r .MESSAGE "$DIR/json" | grep -F '3980 more goroutines are in other groups.'
+}
+
+@test "journalctl -u shows the entry of a service, and -x explains it" {
+	journal_start
+	local tree=/sys/fs/cgroup/unified
+	[ -w $tree/cgroup.procs ] && [ ! -d /proc/1/root/run/systemd/system ] ||
+		skip "needs a tree of control groups that is not systemd's"
+	victim 0 /bin/sleep 300
+	mkdir -p $tree/system.slice/procsnap-test.service
+	at_end "rmdir $tree/system.slice/procsnap-test.service; rmdir $tree/system.slice || true"
+	echo "$PID" >$tree/system.slice/procsnap-test.service/cgroup.procs
+	inside "$DIR/send" send "$PID" "$CORE"
+	echo "$PID" >$tree/cgroup.procs
+	[ "$(entries COREDUMP_UNIT=procsnap-test.service | wc -l)" = 1 ]
+	inside journalctl -q -o cat -u procsnap-test.service | grep -F "Process $PID (sleep)"
+	inside sh -ec 'mount -t tmpfs tmpfs /var/lib/systemd/catalog
+		mount -t tmpfs tmpfs /usr/lib/systemd/catalog
+		cp "$1" /usr/lib/systemd/catalog; journalctl --update-catalog' \
+		sh "$BATS_TEST_DIRNAME/../../systemd/catalog/procsnap.catalog"
+	inside journalctl -q -x "MESSAGE_ID=$MESSAGE_ID" >"$DIR/explained"
+	grep -F "Subject: Process $PID (sleep) was dumped while it ran" "$DIR/explained"
+	grep -F 'snapctl debug testid' "$DIR/explained"
+}
+
+# ---- what is installed ----------------------------------------------------------------------
+
+@test "systemd accepts the units, and finds them little exposed" {
+	need_command systemd-analyze
+	local here=$BATS_TEST_DIRNAME/../../systemd/units
+	sed 's|@LIBEXECDIR@/procsnapd|/bin/true|' "$here/procsnapd.service" >procsnapd.service
+	cp "$here/procsnapd.socket" .
+	systemd-analyze verify --man=no ./procsnapd.service ./procsnapd.socket >"$DIR/verify" 2>&1
+	[ ! -s "$DIR/verify" ]
+	systemd-analyze security --offline=yes --threshold=30 ./procsnapd.service | tail -1
+}
