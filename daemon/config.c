@@ -43,10 +43,10 @@ static const struct {
 	{ { section, name, allowed, fallback }, type, offsetof(struct config, field), min, max }
 	// A tenth, as systemd-coredump keeps.
 	KEY("Store", "MaxUse", max_use, VALUE_SIZE, 0, CONFIG_INFINITY, SIZES, "10%"),
-	KEY("Store", "KeepFree", keep_free, VALUE_SIZE, 0, CONFIG_INFINITY, SIZES, "15%"),
+	KEY("Store", "KeepFree", keep_free, VALUE_SIZE, 0, CONFIG_INFINITY, SIZES, "5%"),
 	KEY("Store", "MaxAge", max_age_ns, VALUE_TIME, 1, CONFIG_INFINITY, TIMES, "2w"),
 	KEY("Store", "MaxPerExecutable", max_per_executable, VALUE_NUMBER, 1, CONFIG_INFINITY,
-	    "a number from 1, or infinity", "10"),
+	    "a number from 1, or infinity", "infinity"),
 	// zstd's own default; higher levels cost more time than they save space on cores.
 	KEY("Store", "Compress", compress, VALUE_LEVEL, 0, 19,
 	    "a level from 1 to 19, or 0 for none", "3"),

@@ -275,7 +275,7 @@ static int find_units(struct procid *id, const struct pidref *ref)
 		enum procid_field field;
 		int (*get)(pid_t pid, char **ret);
 	} names[] = {
-		{ PROCID_CGROUP, sd_pid_get_cgroup }, { PROCID_UNIT, sd_pid_get_unit },
+		{ PROCID_CGROUP, sd_pid_get_cgroup },	    { PROCID_UNIT, sd_pid_get_unit },
 		{ PROCID_USER_UNIT, sd_pid_get_user_unit }, { PROCID_SLICE, sd_pid_get_slice },
 		{ PROCID_SESSION, sd_pid_get_session },
 	};

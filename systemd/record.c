@@ -63,8 +63,8 @@ static void add_bytes(struct record *record, const char *name, const void *data,
 		return;
 	(void)strbuf_addf(&field, "%s=", name); // there is room
 	(void)strbuf_add(&field, data, len);
-	record->fields[record->n++] = (struct iovec){ .iov_base = field.data,
-						      .iov_len = field.len };
+	record->fields[record->n++] =
+		(struct iovec){ .iov_base = field.data, .iov_len = field.len };
 	field = (struct strbuf){ 0 };
 }
 
@@ -232,8 +232,8 @@ static void add_cuts(struct record *record, uint32_t cut, bool summary_cut)
 	_cleanup_strbuf_ struct strbuf names = { 0 };
 	for (size_t i = 0; i < PROCID_FIELD_MAX && record->r == 0; i++)
 		if (cut & 1U << texts[i].field)
-			record->r = strbuf_addf(&names, "%s%s", names.len ? " " : "",
-						texts[i].name);
+			record->r =
+				strbuf_addf(&names, "%s%s", names.len ? " " : "", texts[i].name);
 	if (summary_cut && record->r == 0)
 		record->r = strbuf_addf(&names, "%sPROCSNAP_SUMMARY", names.len ? " " : "");
 	if (names.len)
@@ -455,9 +455,8 @@ static int set_identity(struct record *record, const struct json *json)
 	uint64_t gid = json_get_u64(json, "gid", UINT64_MAX);
 	if (uid > UINT32_MAX || gid >= UINT32_MAX || !is_person((uid_t)uid))
 		return -EBADMSG;
-	record->identity = (struct sender_identity){ .is_user = true,
-						     .uid = (uid_t)uid,
-						     .gid = (gid_t)gid };
+	record->identity =
+		(struct sender_identity){ .is_user = true, .uid = (uid_t)uid, .gid = (gid_t)gid };
 	return 0;
 }
 
@@ -487,8 +486,7 @@ struct snap_error *record_start_sending(const struct record *record, struct pidr
 {
 	int r = sender_start(record->fields, record->n, record->identity, ret);
 	if (r < 0)
-		return snap_error_errno(SNAP_FAILED, -r,
-					"cannot start what sends a journal entry");
+		return snap_error_errno(SNAP_FAILED, -r, "cannot start what sends a journal entry");
 	return NULL;
 }
 

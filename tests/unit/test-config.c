@@ -152,9 +152,9 @@ static void test_defaults(void **state _unused_)
 	_cleanup_(config_destroyp) struct config *c = NULL;
 	assert_ok(config_create(&c));
 	assert_int_equal(c->max_use.percent, 10);
-	assert_int_equal(c->keep_free.percent, 15);
+	assert_int_equal(c->keep_free.percent, 5);
 	assert_int_equal(c->max_age_ns, 14 * 86400 * SECOND);
-	assert_int_equal(c->max_per_executable, 10);
+	assert_int_equal(c->max_per_executable, CONFIG_INFINITY);
 	assert_int_equal(c->compress, 3);
 	assert_false(c->keep_partial);
 	assert_null(c->group);
