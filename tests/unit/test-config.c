@@ -171,16 +171,16 @@ static void test_defaults(void **state _unused_)
 static void test_all_keys(void **state _unused_)
 {
 	_cleanup_(config_destroyp) struct config *c =
-		parse("# a comment\n\n[Store]\nMaxUse=20G\n  KeepFree = 5% \r\nMaxAge=infinity\n"
-		      "MaxPerExecutable=infinity\nCompress=0\nKeepPartial=yes\n;\n"
+		parse("# a comment\n\n[Store]\nMaxUse=20G\n  KeepFree = 7% \r\nMaxAge=infinity\n"
+		      "MaxPerExecutable=3\nCompress=0\nKeepPartial=yes\n;\n"
 		      "[Access]\nGroup=ops\n[Limits]\nMaxJobs=8\nMaxJobsPerUser=4\nMaxQueue=0\n"
 		      "MaxConnections=10\nMaxConnectionsPerUser=5\nJobTimeout=1h\nJobMemory=25%\n"
 		      "[Record]\nCommandLine=no\nEnvironment=on\nSummaryBytes=16M");
 	assert_int_equal(c->max_use.bytes, 20ULL << 30);
 	assert_int_equal(c->max_use.percent, 0);
-	assert_int_equal(c->keep_free.percent, 5);
+	assert_int_equal(c->keep_free.percent, 7);
 	assert_int_equal(c->max_age_ns, CONFIG_INFINITY);
-	assert_int_equal(c->max_per_executable, CONFIG_INFINITY);
+	assert_int_equal(c->max_per_executable, 3);
 	assert_int_equal(c->compress, 0);
 	assert_true(c->keep_partial);
 	assert_string_equal(c->group, "ops");
