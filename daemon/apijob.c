@@ -266,11 +266,24 @@ static struct snap_error *publish(struct apijob *job, const struct json *result,
 
 // ---- the record ----------------------------------------------------------------------------
 
+/// The Go program of a result as common/summary.h has it; NULL when there is none.
+static struct json *summary_of(const struct json *result)
+{
+	const struct json *go = json_get(result, "go");
+	if (!json_is_object(go))
+		return NULL;
+	struct json *root = json_new_object(), *runtimes = json_new_array();
+	json_add(runtimes, json_share(go));
+	json_set(root, "runtimes", runtimes);
+	return root;
+}
+
 static struct snap_error *make_record(const struct apijob *job, const struct json *result,
 				      const struct store_entry *entry, const char *path,
 				      struct record **ret)
 {
 	const struct json *list = json_get(result, "warnings");
+	_cleanup_(json_destroyp) struct json *summary = summary_of(result);
 	const char *warnings[RECORD_WARNINGS_MAX];
 	char id[STOREID_SIZE];
 	size_t n = 0;
@@ -287,7 +300,7 @@ static struct snap_error *make_record(const struct apijob *job, const struct jso
 		.size_bytes = json_get_u64(result, "bytes_on_disk", 0),
 		.partial = json_get_u64(result, "lost_bytes", 0),
 		.requester = job->requester,
-		.summary = json_get(result, "go"),
+		.summary = summary,
 		.summary_bytes = job->manager->config->summary_bytes,
 		.warnings = warnings,
 		.n_warnings = n,
