@@ -20,7 +20,8 @@ TEST_NEED='libcmocka-dev bats:bats procps util-linux'
 TEST_WANT='gdb:gdb elfutils:eu-readelf binutils:readelf zstd:zstd jq:jq curl:curl golang-go:go
 delve:dlv lldb:lldb python3-drgn clang:clang clang-tidy:clang-tidy clang-format:clang-format
 cppcheck:cppcheck shellcheck:shellcheck codespell:codespell mandoc:mandoc valgrind:valgrind
-panicparse:panicparse python3:python3 runc:runc strace:strace fish:fish zsh:zsh bash-completion
+panicparse:panicparse python3:python3 runc:runc strace:strace
+qemu-user-static:qemu-aarch64-static systemd socat:socat fish:fish zsh:zsh bash-completion
 e2fsprogs acl bsdextrautils git:git file:file qemu-user-static:qemu-aarch64-static'
 if [ "$(uname -m)" = x86_64 ]; then
 	TEST_WANT="$TEST_WANT gcc-multilib" # for processes of 32 bits
