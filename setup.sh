@@ -21,7 +21,7 @@ TEST_WANT='gdb:gdb elfutils:eu-readelf binutils:readelf zstd:zstd jq:jq curl:cur
 delve:dlv lldb:lldb python3-drgn clang:clang clang-tidy:clang-tidy clang-format:clang-format
 cppcheck:cppcheck shellcheck:shellcheck codespell:codespell mandoc:mandoc valgrind:valgrind
 panicparse:panicparse python3:python3 runc:runc strace:strace
-qemu-user-static:qemu-aarch64-static systemd socat:socat fish:fish zsh:zsh bash-completion
+systemd socat:socat fish:fish zsh:zsh bash-completion
 e2fsprogs acl bsdextrautils git:git file:file qemu-user-static:qemu-aarch64-static'
 if [ "$(uname -m)" = x86_64 ]; then
 	TEST_WANT="$TEST_WANT gcc-multilib" # for processes of 32 bits
@@ -351,6 +351,7 @@ check() {
 	mkdir -p "$BUILD"
 	# Go of other versions, for tests that are skipped without. Says itself what it cannot get.
 	timeout 600 tests/golang/fetch || say "tests/golang/fetch: not all is there"
+	timeout 120 tests/tools/fetch-coredumpctl
 	lint=0
 	make -j "$(nproc)" BUILD="$BUILD" WERROR=1 all || die "the build failed"
 	if have clang-tidy && have cppcheck && have shellcheck && have codespell && have mandoc; then

@@ -9,6 +9,12 @@
 
 load common
 
+# Where tests/tools/fetch-coredumpctl puts it.
+fetched=${PROCSNAP_GO_CACHE:-/var/cache/procsnap-tests}/coredumpctl/usr/bin/coredumpctl
+if [ -z "${PROCSNAP_COREDUMPCTL:-}" ] && ! command -v coredumpctl >/dev/null && [ -x "$fetched" ]; then
+	PROCSNAP_COREDUMPCTL=$fetched
+fi
+
 MESSAGE_ID=1f4e0a44a88649939aaea34fc6da8c95
 USER_ID=54321 OTHER_ID=54322
 
