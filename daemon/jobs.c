@@ -6,7 +6,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -201,11 +203,25 @@ static struct snap_error *watch(struct job_run *run)
 	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot listen to procsnap-worker") : NULL;
 }
 
+/// Limits the memory that the worker and the analyzer have of their own. Not a control group: that
+/// would count the pages of the core's file as well, and make the process wait for the disk.
+static void limit_memory(const struct job_run *run)
+{
+	struct sysinfo si;
+	uint64_t total = sysinfo(&si) == 0 ? (uint64_t)si.totalram * si.mem_unit : UINT64_MAX;
+	uint64_t bytes = config_size_bytes(run->jobs->config->job_memory, total);
+	const struct rlimit limit = { bytes, bytes };
+	if (bytes != CONFIG_INFINITY) // ended already: then that is what is told
+		(void)prlimit(run->pid, RLIMIT_DATA, &limit, NULL);
+}
+
 static struct snap_error *start(struct job_run *run)
 {
 	const struct job_request *request = &run->request;
 	uint64_t timeout_ns = run->jobs->config->job_timeout_ns;
 	struct snap_error *err = job_start(&run->pid, &run->sock);
+	if (!err)
+		limit_memory(run);
 	if (!err) {
 		(void)fcntl(run->sock, F_SETFL, O_NONBLOCK);
 		err = watch(run);
