@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/manager.h"
+#include "daemon/privilege.h"
 
 enum { OPT_FOREGROUND = 256, OPT_CONFIG, OPT_STORE, OPT_SOCKET, OPT_VERSION };
 
@@ -85,7 +86,9 @@ int main(int argc, char *argv[])
 		return SNAP_NOT_PERMITTED;
 	}
 	(void)umask(0077);
-	struct snap_error *err = manager_create(&options, &manager);
+	struct snap_error *err = privilege_drop();
+	if (!err)
+		err = manager_create(&options, &manager);
 	if (!err)
 		err = manager_run(manager);
 	if (!err)

@@ -40,7 +40,9 @@ static struct snap_error *connect_daemon(int *ret)
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return snap_error_errno(SNAP_FAILED, errno,
-					"procsnapd does not answer at '%s'; is it started?", path);
+					"procsnapd, which has to run for this, does not "
+					"answer at '%s'",
+					path);
 	*ret = TAKE_FD(fd);
 	return NULL;
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "client.h"
+#include "common/fd.h"
 #include "common/job.h"
 #include "goframe.h"
 #include "gojson.h"
@@ -27,7 +29,7 @@ struct info_args {
 
 static void print_help(void)
 {
-	printf("Usage: snapctl info [OPTION...] CORE\n\n"
+	printf("Usage: snapctl info [OPTION...] CORE|ID\n\n"
 	       "Tells what a core is: of which process, from when, made by whom, what is missing\n"
 	       "from it; and in a few lines what a Go program was doing.\n\n"
 	       "Options:\n");
@@ -86,8 +88,14 @@ static struct json *file_json(const char *path)
 	enum { BLOCK = 512 };
 	struct stat st;
 	struct json *json = json_new_object();
-	json_set_text(json, "path", path);
-	if (stat(path, &st) < 0)
+	_cleanup_(json_destroyp) struct json *stored = NULL;
+	_cleanup_close_ int fd = -EBADF;
+	// Why the daemon does not give it is told by whoever reads it next.
+	if (client_is_id(path))
+		snap_error_destroy(client_get(path, &stored, &fd));
+	const char *file = json_get_text(json_get(stored, "entry"), "file");
+	json_set_text(json, "path", file ? file : path);
+	if (fd >= 0 ? fstat(fd, &st) < 0 : stat(path, &st) < 0)
 		return json;
 	json_set_u64(json, "bytes", (uint64_t)st.st_size);
 	json_set_u64(json, "bytes_on_disk", (uint64_t)st.st_blocks * BLOCK);

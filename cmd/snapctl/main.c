@@ -17,9 +17,9 @@ static const struct verb {
 	const char *help;
 } verbs[] = {
 	{ "dump", "[OPTION...] PID...", verb_dump, "Write a core of a live process" },
-	{ "goroutines", "[OPTION...] CORE|PID", verb_goroutines,
+	{ "goroutines", "[OPTION...] CORE|PID|ID", verb_goroutines,
 	  "Tell what a Go program's goroutines do" },
-	{ "info", "[OPTION...] CORE", verb_info, "Tell what a core is" },
+	{ "info", "[OPTION...] CORE|ID", verb_info, "Tell what a core is" },
 	{ "list", "[OPTION...]", verb_list, "List the dumps in the store of procsnapd" },
 	{ "get", "[OPTION...] ID", verb_get, "Get a dump out of the store" },
 	{ "debug", "[OPTION...] ID|CORE", verb_debug, "Start the debugger that suits a dump" },

@@ -265,6 +265,7 @@ cmd/snapctl/unpack.c
 dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 	same law "analyzer/sandbox.c" found "$(who_includes seccomp)"
 	same law "analyzer/sandbox.c
+daemon/privilege.c
 systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	[ -n "$(who_includes systemd/)" ]
 	none "$(who_includes systemd/ | grep -vE '^(daemon|systemd)/')"
