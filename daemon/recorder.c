@@ -26,6 +26,7 @@ enum {
 // journald answers within milliseconds, or not at all.
 #define SEND_USEC (10 * 1000000ULL)
 #define RETRY_USEC (5 * 1000000ULL)
+#define RETRY_MAX_USEC (60 * 1000000ULL) // twice as long each time, up to this
 
 struct item {
 	STAILQ_ENTRY(item) entry;
@@ -39,6 +40,7 @@ struct recorder {
 	STAILQ_HEAD(, item) items;
 	size_t n;
 	struct pidref child; ///< sends the first one
+	uint64_t retry_usec; ///< after the next failure
 	sd_event_source *ended, *deadline, *timer;
 };
 
@@ -153,16 +155,25 @@ static void send_later(struct recorder *r, uint64_t usec)
 	(void)sd_event_source_set_enabled(r->timer, r->n ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
+static void retry_or_go_on(struct recorder *r, struct snap_error *err)
+{
+	send_later(r, err ? r->retry_usec : 0);
+	if (err)
+		r->retry_usec = MIN(r->retry_usec * 2, RETRY_MAX_USEC);
+	snap_error_destroy(err);
+}
+
 static void finish(struct recorder *r)
 {
 	r->ended = sd_event_source_disable_unref(r->ended);
 	r->deadline = sd_event_source_disable_unref(r->deadline);
 	struct snap_error *err = record_reap(&r->child);
 	r->child = PIDREF_NULL;
-	if (!err)
+	if (!err) {
 		drop_first(r);
-	send_later(r, err ? RETRY_USEC : 0);
-	snap_error_destroy(err);
+		r->retry_usec = RETRY_USEC;
+	}
+	retry_or_go_on(r, err);
 }
 
 static int on_ended(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_,
@@ -200,9 +211,8 @@ static void send_first(struct recorder *r)
 	}
 	struct snap_error *err = record_start_sending(record, &r->child);
 	if (err) {
-		snap_error_destroy(err);
 		r->child = PIDREF_NULL;
-		send_later(r, RETRY_USEC);
+		retry_or_go_on(r, err);
 		return;
 	}
 	(void)sd_event_now(r->event, CLOCK_MONOTONIC, &now);
@@ -220,6 +230,7 @@ struct snap_error *recorder_create(sd_event *event, const char *path, struct rec
 		return snap_error_oom();
 	r->event = sd_event_ref(event);
 	r->child = PIDREF_NULL;
+	r->retry_usec = RETRY_USEC;
 	r->dirfd = -EBADF;
 	STAILQ_INIT(&r->items);
 	int e = sd_event_add_time(event, &r->timer, CLOCK_MONOTONIC, 0, 0, on_timer, r);
