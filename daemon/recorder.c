@@ -281,7 +281,8 @@ struct snap_error *recorder_add(struct recorder *recorder, struct record *record
 		record_destroy(record);
 	}
 	add_item(recorder, item);
-	if (recorder->child.pidfd < 0 && recorder->n == 1)
+	// Also when others wait already: the journal may be back.
+	if (recorder->child.pidfd < 0)
 		send_later(recorder, 0);
 	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot keep the record of a dump") : NULL;
 }
