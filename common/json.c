@@ -198,6 +198,11 @@ void json_set_message(struct json *object, const char *key, const char *value)
 		set_or_null(object, key, NULL);
 }
 
+void json_set_lines(struct json *object, const char *key, const char *value)
+{
+	json_set(object, key, wrap(json_object_new_string(value)));
+}
+
 void json_add_u64(struct json *array, uint64_t value)
 {
 	json_add(array, wrap(json_object_new_uint64(value)));

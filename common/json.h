@@ -34,6 +34,8 @@ void json_set_u64(struct json *object, const char *key, uint64_t value);
 void json_set_text(struct json *object, const char *key, const char *value);
 /// A string of our own, such as an error message, in which text from outside is escaped already.
 void json_set_message(struct json *object, const char *key, const char *value);
+/// A text of our own with newlines, all of it UTF-8.
+void json_set_lines(struct json *object, const char *key, const char *value);
 /// Takes ownership of @value; NULL is a value that could not be made.
 void json_set(struct json *object, const char *key, struct json *value);
 /// Adds what may be null, and stays the caller's too; neither may be changed any more.

@@ -231,7 +231,7 @@ static struct snap_error *get_description(struct manager *manager _unused_,
 		return NULL;
 	}
 	struct json *reply = json_new_object();
-	json_set_message(reply, "description", text);
+	json_set_lines(reply, "description", text);
 	connection_reply(connection, reply, -EBADF);
 	return NULL;
 }
