@@ -62,22 +62,38 @@ static bool keep_fds(struct varlink *link, struct msghdr *msg)
 	return fits;
 }
 
+/**
+ * How much to receive at once: not beyond the end of a message. The kernel adds the descriptors of
+ * later bytes to a read of earlier ones, and does not tell to which of them they belong.
+ */
+static ssize_t look_ahead(const struct varlink *link)
+{
+	char *begin = link->in.data + link->in.len;
+	ssize_t n = recv(link->fd, begin, CHUNK, MSG_PEEK | MSG_DONTWAIT);
+	const char *nul = n > 0 ? memchr(begin, '\0', (size_t)n) : NULL;
+	return nul ? nul - begin + 1 : n;
+}
+
 int varlink_fill(struct varlink *link)
 {
 	union {
 		char space[CMSG_SPACE(2 * VARLINK_FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	if (link->in.len > link->max_bytes && !varlink_has_message(link))
+	if (link->in.len > link->max_bytes + 1) // with its NUL
 		return -EMSGSIZE;
 	if (strbuf_reserve(&link->in, CHUNK) < 0)
 		return -ENOMEM;
-	struct iovec iov = { .iov_base = link->in.data + link->in.len, .iov_len = CHUNK };
+	ssize_t n = look_ahead(link);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	struct iovec iov = { .iov_base = link->in.data + link->in.len, .iov_len = (size_t)n };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = control.space,
 			      .msg_controllen = sizeof(control.space) };
-	ssize_t n = recvmsg(link->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	if (n > 0)
+		n = recvmsg(link->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (!n)
@@ -150,8 +166,10 @@ int varlink_take_fd(struct varlink *link, size_t index)
 int varlink_queue(struct varlink *link, const struct json *message, const int *fds, size_t n_fds)
 {
 	const char *text = json_text(message);
-	if (!text || link->n_out_fds + n_fds > ARRAY_SIZE(link->out_fds))
-		return text ? -EMFILE : -ENOMEM;
+	if (!text)
+		return -ENOMEM;
+	if (n_fds > VARLINK_FDS_MAX || link->n_out_fds + n_fds > ARRAY_SIZE(link->out_fds))
+		return -EMFILE;
 	size_t offset = link->out.len;
 	if (strbuf_add(&link->out, text, strlen(text) + 1) < 0)
 		return -ENOMEM;

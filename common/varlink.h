@@ -51,7 +51,7 @@ void varlink_init(struct varlink *link, int fd, size_t max_bytes);
 void varlink_deinit(struct varlink *link);
 
 /**
- * Reads what there is.
+ * Reads what there is, up to the end of a message.
  *
  * 1 after something, 0 when there is nothing yet, -ECONNRESET at the end of the stream, -EMSGSIZE
  * when a message is too long, -EBADMSG when there are too many descriptors.

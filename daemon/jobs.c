@@ -106,6 +106,10 @@ static void finish(struct job_run *run, struct run_list *list, const siginfo_t *
 				 si	   ? death_error(run, si) :
 					     cancel_error(run);
 	struct json *result = err ? NULL : json_get_mutable(run->last, "result");
+	if (err && run->late && err->code == SNAP_CANCELLED) { // it does not know why it was told to
+		snap_error_destroy(err);
+		err = cancel_error(run);
+	}
 	TAILQ_REMOVE(list, run, entry);
 	if (!err && !result)
 		err = snap_error_new(SNAP_FAILED, "procsnap-worker answers nonsense");
@@ -359,9 +363,17 @@ static struct snap_error *check_room(const struct jobs *jobs, uid_t uid)
 	size_t waiting = jobs_count(jobs).waiting;
 	// A user alone gets no more than half of the queue; root may have all of it.
 	size_t own = uid ? count_of_user(&jobs->waiting, uid) : 0;
+	// Those that begin in this turn of the loop are in the list too, but do not wait.
+	size_t running = jobs_count(jobs).running;
+	size_t running_own = count_of_user(&jobs->running, uid);
+	size_t all = config->max_jobs > running ? config->max_jobs - running : 0;
+	size_t of_user = config->max_jobs_per_user > running_own ?
+				 config->max_jobs_per_user - running_own :
+				 0;
+	size_t begin = MIN(all, of_user);
 	if (jobs->stopped)
 		return snap_error_new(SNAP_FAILED, "procsnapd is about to end");
-	if (waiting >= config->max_queue || own >= config->max_queue / 2 + 1)
+	if (waiting >= config->max_queue + begin || own >= config->max_queue / 2 + 1 + begin)
 		return snap_error_new(SNAP_FAILED,
 				      "%zu jobs wait already, %zu of them of user %u; try again "
 				      "later, or see MaxQueue= in procsnap.conf(5)",

@@ -22,7 +22,12 @@ static struct snap_error *clear(const struct sockaddr_un *address)
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
 		return snap_error_new(SNAP_FAILED, "another procsnapd listens at %s",
 				      address->sun_path);
-	if (errno == ECONNREFUSED && unlink(address->sun_path) < 0)
+	int errnum = errno; // connect() says the same of a file that is no socket at all
+	struct stat st;
+	if (lstat(address->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return snap_error_new(SNAP_FAILED, "'%s' is in the way, and is no socket",
+				      address->sun_path);
+	if (errnum == ECONNREFUSED && unlink(address->sun_path) < 0)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot remove %s", address->sun_path);
 	return NULL;
 }
@@ -36,7 +41,10 @@ static struct snap_error *bind_to(const char *path, int *ret)
 	_cleanup_free_ char *copy = strdup(path);
 	if (!copy)
 		return snap_error_oom();
-	(void)mkdir(dirname(copy), 0755); // what is wrong with it is told by bind()
+	// What is wrong with it is told by bind(). Everybody may look into it, whatever our umask.
+	const char *folder = dirname(copy);
+	if (mkdir(folder, 0755) == 0)
+		(void)chmod(folder, 0755);
 	struct snap_error *err = clear(&address);
 	if (err)
 		return err;

@@ -78,7 +78,11 @@ static struct snap_error *find_group(const struct config *config, gid_t *ret)
 	*ret = (gid_t)-1;
 	if (!config->group)
 		return NULL;
-	errno = 0;
+	uint64_t number;
+	if (snap_parse_u64(config->group, &number) == 0 && number < (gid_t)-1) {
+		*ret = (gid_t)number;
+		return NULL;
+	}
 	group = getgrnam(config->group);
 	if (!group)
 		return snap_error_new(SNAP_USAGE, "Group=: there is no group '%s'", config->group);

@@ -47,6 +47,8 @@ static int pin(int fd, pid_t pid, struct pidref *ret)
 	socklen_t len = sizeof(pidfd);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
 		return pidref_from_fd(pidfd, ret);
+	if (errno != ENOPROTOOPT) // it has ended, and its number may be anybody's
+		return -errno;
 	return pid > 0 ? pidref_open(pid, ret) : -ESRCH;
 }
 

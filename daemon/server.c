@@ -46,8 +46,6 @@ struct server {
 	bool stopped;
 };
 
-static void update(struct connection *c);
-
 static void connection_destroy(struct connection *c)
 {
 	LIST_REMOVE(c, entry);
@@ -84,10 +82,17 @@ static void dispatch(struct connection *c, const struct json *message)
 	c->server->callbacks.call(c->server->callbacks.userdata, c, &call);
 }
 
+/// May the next call be looked at? Not while the client does not read the answers he has.
+static bool is_free(const struct connection *c)
+{
+	return !c->busy && !c->broken && !c->server->stopped &&
+	       varlink_unsent(&c->link) < UNSENT_MAX;
+}
+
 /// Works on what has come in; one call at a time.
 static void work(struct connection *c)
 {
-	while (!c->busy && !c->broken && !c->server->stopped) {
+	while (is_free(c)) {
 		_cleanup_(json_destroyp) struct json *message = NULL;
 		int r = varlink_next(&c->link, &message);
 		if (r == 0)
@@ -110,37 +115,53 @@ static void receive(struct connection *c)
 		c->broken = true;
 }
 
-static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t events, void *userdata)
+/// What to wait for. Nothing is read while a call waits for its turn already: then the end of the
+/// stream is all there is to know about it.
+static void want_events(struct connection *c, bool out)
 {
-	struct connection *c = userdata;
-	if (events & EPOLLIN && !c->ended)
-		receive(c);
-	if (events & (EPOLLHUP | EPOLLERR))
-		c->broken = true;
-	update(c);
-	return 0;
+	uint32_t events = out ? EPOLLOUT : 0U;
+	if (!c->ended && !varlink_has_message(&c->link))
+		events |= EPOLLIN;
+	else if (!c->ended && c->busy)
+		events |= EPOLLRDHUP;
+	(void)sd_event_source_set_io_events(c->io, events);
 }
 
 /// Does what can be done now; closes the connection when there is nothing left to do.
 static void update(struct connection *c)
 {
-	work(c);
-	if (c->ended || c->broken)
-		call_cancel(c);
-	int r = c->broken ? 0 : varlink_flush(&c->link);
-	if (r < 0)
-		c->broken = true;
+	int r;
+	do {
+		work(c);
+		if (c->ended || c->broken)
+			call_cancel(c);
+		r = c->broken ? 0 : varlink_flush(&c->link);
+		if (r < 0)
+			c->broken = true;
+	} while (r == 0 && is_free(c) && varlink_has_message(&c->link));
 	bool idle = !c->busy && !varlink_unsent(&c->link);
 	if ((c->broken && !c->busy) || (idle && (c->ended || c->server->stopped))) {
 		connection_destroy(c);
 		return;
 	}
 	// Whoever has a call running may send a little more, and is heard when he goes away.
-	uint32_t events = (c->ended ? 0U : EPOLLIN) | (r > 0 ? EPOLLOUT : 0U);
 	if (c->broken)
 		(void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
 	else
-		(void)sd_event_source_set_io_events(c->io, events);
+		want_events(c, r > 0);
+}
+
+static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t events, void *userdata)
+{
+	struct connection *c = userdata;
+	if (events & EPOLLIN && !c->ended)
+		receive(c);
+	if (events & EPOLLRDHUP)
+		c->ended = true;
+	if (events & (EPOLLHUP | EPOLLERR))
+		c->broken = true;
+	update(c);
+	return 0;
 }
 
 // ---- answers -------------------------------------------------------------------------------
@@ -180,8 +201,7 @@ void connection_progress(struct connection *connection, struct json *parameters)
 	json_set_bool(message, "continues", true);
 	queue(connection, message, -EBADF);
 	if (!connection->broken && varlink_flush(&connection->link) > 0)
-		(void)sd_event_source_set_io_events(connection->io,
-						    (connection->ended ? 0U : EPOLLIN) | EPOLLOUT);
+		want_events(connection, true);
 }
 
 /// Sends the last reply. The rest is done from the loop, for whoever answers is still at work.
@@ -193,7 +213,7 @@ static void answer(struct connection *c, struct json *message, int fd)
 	c->busy = false;
 	c->cancel = NULL;
 	(void)sd_event_source_set_enabled(c->io, SD_EVENT_ON);
-	(void)sd_event_source_set_io_events(c->io, (c->ended ? 0U : EPOLLIN) | EPOLLOUT);
+	want_events(c, true);
 }
 
 void connection_reply(struct connection *connection, struct json *parameters, int fd)

@@ -77,7 +77,8 @@ static struct snap_error *decompress(struct unpacking *u, ZSTD_DStream *stream, 
 			if (ZSTD_isError(left))
 				return snap_error_new(SNAP_FAILED, "the core is damaged: %s",
 						      ZSTD_getErrorName(left));
-			full = out.pos == out.size;
+			// Asked for more after the end of a frame, it would wait for another one.
+			full = left && out.pos == out.size;
 			int r = put(u, u->out_buf, out.pos);
 			if (r < 0)
 				return write_error(r);
