@@ -173,6 +173,7 @@ static int warn(const struct report_sink *sink, const char *text)
 
 /// Looks for Go in each image, opens files on the way, and reports what is found.
 static struct snap_error *analyze_images(struct core *core, struct images *images,
+					 struct native *native,
 					 const struct report_filter *filter,
 					 const struct image_opener *opener,
 					 const struct report_sink *sink)
@@ -196,6 +197,7 @@ static struct snap_error *analyze_images(struct core *core, struct images *image
 		if (!rt)
 			continue;
 		list[n++] = rt;
+		rt->native = native;
 		if (err)
 			continue;
 		// A runtime that cannot be read is said, and does not hide the others.
@@ -228,6 +230,7 @@ struct snap_error *analyze(int fd, int memory_fd, const struct json *request,
 {
 	_cleanup_(source_destroyp) struct source *source = NULL, *memory = NULL;
 	_cleanup_(core_closep) struct core *core = NULL;
+	_cleanup_(native_destroyp) struct native *native = NULL;
 	struct images images = { 0 };
 	struct report_filter filter;
 	uint64_t ids[IDS_MAX];
@@ -244,8 +247,13 @@ struct snap_error *analyze(int fd, int memory_fd, const struct json *request,
 	if (!err && !json_get_bool(request, "core_only", false)) {
 		err = images_init(&images, core);
 		if (!err)
-			err = analyze_images(core, &images, &filter, opener, sink);
+			native = native_create(core, &images, opener);
+		if (!err && !native)
+			err = snap_error_oom();
+		if (!err)
+			err = analyze_images(core, &images, native, &filter, opener, sink);
 	}
+	native_destroy(TAKE_PTR(native)); // before what it has borrowed
 	images_deinit(&images);
 	return err;
 }

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "analyzer/core.h"
+#include "analyzer/native.h"
 
 /**
  * DOC: Machines
  *
  * All that differs between amd64 and arm64 for a reader of Go programs: where registers are in a
  * core, how calls leave return addresses, how code names global variables, what a signal leaves on
- * the stack. One file each; nothing else knows machines.
+ * the stack. One file each; nothing else of Go knows machines.
  */
 
 /// The registers that matter for walking a stack.
 struct go_regs {
 	uint64_t pc, sp, lr, fp; ///< lr is 0 where there is no such register
+	struct cfi_regs all; ///< for native code
 };
 
 /// A signal as siginfo_t has it.
@@ -30,6 +31,8 @@ struct go_arch {
 	bool link_register; ///< calls leave the return address in a register
 	uint8_t cache_line_bytes; ///< what the runtime pads its tables to (internal/cpu)
 	uint8_t min_frame_bytes; ///< between a frame's end and the arguments of its caller
+	uint8_t callback_saved_sp; ///< where runtime.cgocallback keeps g0.sched.sp, from its own sp
+	const struct native_machine *native;
 
 	/// False when the core has too few registers for the thread.
 	bool (*thread_regs)(const struct core_thread *thread, struct go_regs *ret);
@@ -40,6 +43,10 @@ struct go_arch {
 	bool (*signal_regs)(struct memory *mem, uint64_t sp, struct go_regs *ret);
 	/// Where its siginfo_t is then.
 	uint64_t (*signal_info)(uint64_t sp);
+	/// C's registers as they were when it called Go: crosscall2 has kept them in its frame from
+	/// @sp to @fp. @minor: the version.
+	bool (*crosscall_regs)(struct memory *mem, uint64_t sp, uint64_t fp, int minor,
+			       struct cfi_regs *ret);
 	/**
 	 * Lists global addresses that the @len bytes of code at @pc name, into @ret, at most @max.
 	 *

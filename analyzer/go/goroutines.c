@@ -190,16 +190,57 @@ static int grow(void **array, size_t *max, size_t n, size_t more, size_t size)
 	return 0;
 }
 
-static uint64_t tagged_pc(const struct go_frame *f)
+static uint64_t pc_of(uint64_t tagged)
 {
-	return f->pc | (f->flags & GO_FRAME_TRAP ? 1ULL << GO_PC_TRAP : 0);
+	return tagged & ((1ULL << GO_PC_BITS) - 1);
 }
 
-static uint64_t hash_stack(const struct go_stack *stack)
+static uint64_t tagged_pc(const struct go_frame *f)
+{
+	uint64_t tagged = pc_of(f->pc) | (uint64_t)f->gap << GO_PC_GAP;
+	if (f->flags & GO_FRAME_TRAP)
+		tagged |= 1ULL << GO_PC_TRAP;
+	if (!(f->flags & GO_FRAME_NATIVE))
+		return tagged;
+	if (f->flags & GO_FRAME_SIGNAL)
+		tagged |= 1ULL << GO_PC_SIGNAL;
+	if (f->flags & GO_FRAME_GUESSED)
+		tagged |= 1ULL << GO_PC_GUESSED;
+	return tagged | 1ULL << GO_PC_NATIVE;
+}
+
+struct go_frame go_frame_of_pc(struct go_goroutines *gs, uint64_t tagged)
+{
+	struct go_frame f = { .pc = pc_of(tagged), .gap = tagged >> GO_PC_GAP & 7 };
+	if (tagged >> GO_PC_TRAP & 1)
+		f.flags |= GO_FRAME_TRAP;
+	if (tagged >> GO_PC_SIGNAL & 1)
+		f.flags |= GO_FRAME_SIGNAL;
+	if (tagged >> GO_PC_GUESSED & 1)
+		f.flags |= GO_FRAME_GUESSED;
+	if (tagged >> GO_PC_NATIVE & 1)
+		f.flags |= GO_FRAME_NATIVE;
+	else
+		f.func = go_func_at(&gs->rt->symtab, f.pc);
+	return f;
+}
+
+/// What makes stacks equal: of native frames the function, wherever in it they are.
+static uint64_t identity(const struct go_goroutines *gs, uint64_t tagged)
+{
+	if (!(tagged >> GO_PC_NATIVE & 1) || !gs->rt->native)
+		return tagged;
+	struct native_place place =
+		native_place(gs->rt->native, pc_of(tagged), tagged >> GO_PC_TRAP);
+	uint64_t gap = tagged & 7ULL << GO_PC_GAP;
+	return place.start ? place.start | gap | 1ULL << GO_PC_NATIVE : tagged;
+}
+
+static uint64_t hash_stack(const struct go_goroutines *gs, const struct go_stack *stack)
 {
 	uint64_t h = stack->n;
 	for (size_t i = 0; i < stack->n; i++) {
-		h = (h ^ tagged_pc(&stack->frames[i])) * 0x9e3779b97f4a7c15ULL;
+		h = (h ^ identity(gs, tagged_pc(&stack->frames[i]))) * 0x9e3779b97f4a7c15ULL;
 		h ^= h >> 29;
 	}
 	return h;
@@ -210,9 +251,11 @@ static bool same_stack(const struct go_goroutines *gs, const struct go_stack_cla
 {
 	if (c->n != stack->n || c->stop != stack->stop)
 		return false;
-	for (size_t i = 0; i < stack->n; i++)
-		if (gs->pcs[c->first + i] != tagged_pc(&stack->frames[i]))
+	for (size_t i = 0; i < stack->n; i++) {
+		uint64_t a = gs->pcs[c->first + i], b = tagged_pc(&stack->frames[i]);
+		if (a != b && identity(gs, a) != identity(gs, b))
 			return false;
+	}
 	return true;
 }
 
@@ -220,7 +263,7 @@ static bool same_stack(const struct go_goroutines *gs, const struct go_stack_cla
 static int classify(struct go_goroutines *gs, struct map *seen, const struct go_stack *stack,
 		    uint64_t created_at, uint32_t *ret)
 {
-	uint64_t hash = hash_stack(stack);
+	uint64_t hash = hash_stack(gs, stack);
 	uint32_t index;
 	// Equal hashes of different stacks: the next number is tried.
 	for (; map_get(seen, hash, &index); hash++)
@@ -252,6 +295,11 @@ int go_goroutine_walk(struct go_goroutines *gs, const struct go_goroutine *g,
 {
 	uint64_t m = go_u64(gs->rt, g->addr, GO_G_M);
 	const struct go_thread *t = g->status == GO_RUNNING ? go_thread_of(gs, m) : NULL;
+	if (g->status == GO_SYSCALL && m && gs->rt->native && go_u8(gs->rt, m, GO_M_INCGO)) {
+		t = go_thread_of(gs, m);
+		if (t && t->has_regs && t->curg == g->addr)
+			return go_walk_in_c(gs->rt, g->addr, m, &t->regs, stack);
+	}
 	if (g->status != GO_RUNNING)
 		return go_walk_parked(gs->rt, g->addr, stack);
 	if (t && t->has_regs)
@@ -321,7 +369,8 @@ static bool runs_finalizer(struct go_runtime *rt, const struct go_goroutine *g,
 		   strcmp(f->name, "runtime.runFinalizers") != 0))
 		return false;
 	for (size_t i = 0; i < stack->n; i++)
-		if (strncmp(stack->frames[i].func->name, "runtime.", 8) != 0)
+		if (!stack->frames[i].func ||
+		    strncmp(stack->frames[i].func->name, "runtime.", 8) != 0)
 			return true;
 	return false;
 }

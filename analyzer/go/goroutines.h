@@ -40,7 +40,7 @@ struct go_goroutine {
 
 /// A stack that some goroutines have in common.
 struct go_stack_class {
-	uint64_t first; ///< index of its first pc in pcs
+	uint64_t first; ///< index of its first pc in pcs, which are those of the first goroutine
 	uint32_t n; ///< pcs
 	uint32_t count; ///< goroutines
 	uint64_t created_at; ///< pc of the go statement of the first one
@@ -69,7 +69,7 @@ struct go_goroutines {
 	size_t n, max;
 	struct go_stack_class *stacks;
 	size_t n_stacks, max_stacks;
-	uint64_t *pcs; ///< of all stacks, one after the other; bit 63: GO_FRAME_TRAP
+	uint64_t *pcs; ///< of all stacks, one after the other, see go_tagged_pc
 	size_t n_pcs, max_pcs;
 	struct go_thread *threads;
 	size_t n_threads;
@@ -87,7 +87,19 @@ struct go_goroutines {
 	uint64_t dropped; ///< entries beyond the limit
 };
 
-enum { GO_PC_TRAP = 63 };
+/// A frame in eight bytes: a pc with bits above it. Linux gives no process addresses of more than
+/// 56 bits (Documentation/arch/x86/x86_64/5level-paging.rst).
+enum go_tagged_pc {
+	GO_PC_BITS = 57,
+	GO_PC_GUESSED = 57, ///< GO_FRAME_GUESSED
+	GO_PC_GAP = 58, ///< enum go_gap, three bits
+	GO_PC_SIGNAL = 61, ///< GO_FRAME_SIGNAL of a native frame
+	GO_PC_NATIVE = 62, ///< GO_FRAME_NATIVE
+	GO_PC_TRAP = 63, ///< GO_FRAME_TRAP
+};
+
+/// A frame as far as a stack's pcs tell. Its func is NULL when there is none.
+struct go_frame go_frame_of_pc(struct go_goroutines *gs, uint64_t tagged);
 
 /// Reads them all.
 struct snap_error *go_goroutines_read(struct go_runtime *rt,

@@ -44,12 +44,16 @@ static bool has_function(struct go_goroutines *gs, const struct go_stack_class *
 			 const char *part)
 {
 	for (uint32_t i = 0; i < c->n; i++) {
-		uint64_t tagged = gs->pcs[c->first + i], pc = tagged & ~(1ULL << GO_PC_TRAP);
-		const struct go_func *f = go_func_at(&gs->rt->symtab, pc);
-		if (!f)
+		struct go_frame f = go_frame_of_pc(gs, gs->pcs[c->first + i]);
+		if (f.flags & GO_FRAME_NATIVE && gs->rt->native) {
+			struct native_place at = native_place(gs->rt->native, f.pc,
+							      f.flags & GO_FRAME_TRAP);
+			if (at.name && strstr(at.name, part))
+				return true;
+		}
+		if (!f.func)
 			continue;
-		bool trap = tagged >> GO_PC_TRAP || pc <= f->entry;
-		struct go_place place = go_place_at(&gs->rt->symtab, f, trap ? pc : pc - 1);
+		struct go_place place = go_place_at(&gs->rt->symtab, f.func, go_frame_sym_pc(&f));
 		for (uint32_t j = 0; j < place.n; j++)
 			if (strstr(place.lines[j].name, part))
 				return true;

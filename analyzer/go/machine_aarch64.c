@@ -14,6 +14,11 @@ enum {
 	// struct rt_sigframe: siginfo, then ucontext with sigcontext {fault_address, regs} 176
 	// bytes in
 	SIGFRAME_REGS = 128 + 176 + 8,
+	// runtime/cgo/asm_arm64.s, crosscall2: R19 to R28, and behind those of floating point R29
+	// and the link register
+	CROSSCALL_R19 = 4 * 8,
+	CROSSCALL_R29 = 22 * 8,
+	CROSSCALL_BYTES = 24 * 8,
 };
 
 static struct go_regs take_regs(struct span regs)
@@ -31,7 +36,7 @@ static bool thread_regs(const struct core_thread *thread, struct go_regs *ret)
 	if (thread->regs.size < REGS_BYTES)
 		return false;
 	*ret = take_regs(thread->regs);
-	return true;
+	return native_aarch64.thread_regs(thread->regs, &ret->all);
 }
 
 static uint64_t thread_g(const struct core_thread *thread, struct memory *mem _unused_)
@@ -46,6 +51,21 @@ static bool signal_regs(struct memory *mem, uint64_t sp, struct go_regs *ret)
 	if (!memory_read(mem, sp + SIGFRAME_REGS, bytes, sizeof(bytes)))
 		return false;
 	*ret = take_regs(span_of(bytes, sizeof(bytes)));
+	return native_aarch64.signal_regs(mem, sp, &ret->all);
+}
+
+static bool crosscall_regs(struct memory *mem, uint64_t sp, uint64_t fp _unused_,
+			   int minor _unused_, struct cfi_regs *ret)
+{
+	uint8_t bytes[CROSSCALL_BYTES];
+	struct span saved = span_of(bytes, sizeof(bytes));
+	if (!memory_read(mem, sp, bytes, sizeof(bytes)))
+		return false;
+	*ret = (struct cfi_regs){ .pc = span_u64(&saved, CROSSCALL_R29 + 8) };
+	cfi_set(ret, REG_SP, sp + CROSSCALL_BYTES);
+	cfi_set(ret, REG_FP, span_u64(&saved, CROSSCALL_R29));
+	for (uint8_t i = 0; i < 10; i++)
+		cfi_set(ret, 19 + i, span_u64(&saved, CROSSCALL_R19 + i * 8U));
 	return true;
 }
 
@@ -111,9 +131,12 @@ const struct go_arch go_arch_aarch64 = {
 	.cache_line_bytes = 128,
 	.link_register = true,
 	.min_frame_bytes = 8,
+	.callback_saved_sp = 16,
+	.native = &native_aarch64,
 	.thread_regs = thread_regs,
 	.thread_g = thread_g,
 	.signal_regs = signal_regs,
 	.signal_info = signal_info,
+	.crosscall_regs = crosscall_regs,
 	.operands = operands,
 };

@@ -18,6 +18,10 @@ enum {
 	UCONTEXT_BYTES = 304, ///< the siginfo of a struct rt_sigframe follows
 	// runtime.tlsg of programs that are linked by Go itself: one word below FS.
 	TLS_G = -8,
+	// runtime/cgo/asm_amd64.s, crosscall2: BP is saved as in all frames of a size, the others
+	// where it says; from 1.17 on all as PUSH_REGS_HOST_TO_ABI0 has it, with SP 24 lower.
+	CROSSCALL_MINOR = 17,
+	CROSSCALL_BYTES = 9 * 8,
 };
 
 static bool thread_regs(const struct core_thread *thread, struct go_regs *ret)
@@ -30,7 +34,7 @@ static bool thread_regs(const struct core_thread *thread, struct go_regs *ret)
 		.sp = span_u64(&regs, REG_RSP),
 		.fp = span_u64(&regs, REG_RBP),
 	};
-	return true;
+	return native_x86_64.thread_regs(regs, &ret->all);
 }
 
 static uint64_t thread_g(const struct core_thread *thread, struct memory *mem)
@@ -53,6 +57,26 @@ static bool signal_regs(struct memory *mem, uint64_t sp, struct go_regs *ret)
 		.sp = span_u64(&gregs, GREG_RSP),
 		.fp = span_u64(&gregs, GREG_RBP),
 	};
+	return native_x86_64.signal_regs(mem, sp, &ret->all);
+}
+
+static bool crosscall_regs(struct memory *mem, uint64_t sp, uint64_t fp, int minor,
+			   struct cfi_regs *ret)
+{
+	enum { RBX = 3, RBP = 6, RSP = 7, R12 = 12 }; // in DWARF
+	uint8_t bytes[CROSSCALL_BYTES];
+	struct span saved = span_of(bytes, sizeof(bytes));
+	uint64_t pc, bp;
+	bool old = minor < CROSSCALL_MINOR;
+	if (!memory_read(mem, sp + (old ? 0 : 24), bytes, sizeof(bytes)) ||
+	    !memory_u64(mem, fp - 8, &pc) || !memory_u64(mem, fp - 16, &bp))
+		return false;
+	*ret = (struct cfi_regs){ .pc = pc };
+	cfi_set(ret, RSP, fp);
+	cfi_set(ret, RBP, old ? bp : span_u64(&saved, 2 * 8));
+	cfi_set(ret, RBX, span_u64(&saved, 3 * 8));
+	for (uint8_t i = 0; i < 4; i++)
+		cfi_set(ret, R12 + i, span_u64(&saved, (old ? 5U : 4U) * 8 + i * 8U));
 	return true;
 }
 
@@ -110,9 +134,12 @@ const struct go_arch go_arch_x86_64 = {
 	.elf_machine = EM_X86_64,
 	.quantum = 1,
 	.cache_line_bytes = 64,
+	.callback_saved_sp = 0,
+	.native = &native_x86_64,
 	.thread_regs = thread_regs,
 	.thread_g = thread_g,
 	.signal_regs = signal_regs,
 	.signal_info = signal_info,
+	.crosscall_regs = crosscall_regs,
 	.operands = operands,
 };

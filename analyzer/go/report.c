@@ -75,13 +75,45 @@ static void add_arguments(struct report *r, struct json *json, const struct go_f
 	json_set(json, "arguments", array);
 }
 
+/// A frame of C: the function if it is known, and the file that it is in.
+static void add_native(struct report *r, struct json *list, const struct go_frame *f, bool details)
+{
+	struct json *json = json_new_object();
+	struct native_place place = { 0 };
+	if (r->gs->rt->native)
+		place = native_place(r->gs->rt->native, f->pc, f->flags & GO_FRAME_TRAP);
+	if (place.name) {
+		json_set_text(json, "function", place.name);
+		json_set_u64(json, "offset", f->pc - place.start);
+	}
+	if (place.object)
+		json_set_text(json, "object", place.object);
+	report_address(json, "pc", f->pc);
+	json_set_bool(json, "native", true);
+	if (f->flags & GO_FRAME_GUESSED)
+		json_set_bool(json, "guessed", true);
+	if (f->flags & GO_FRAME_SIGNAL)
+		json_set_bool(json, "signal", true);
+	if (f->gap)
+		json_set_text(json, "gap", go_gap_name(f->gap));
+	if (details)
+		report_address(json, "sp", f->sp);
+	json_add(list, json);
+}
+
 /// The lines of one physical frame; with @details its addresses and arguments.
 static void add_frame(struct report *r, struct json *list, const struct go_frame *f, bool details)
 {
+	if (f->flags & GO_FRAME_NATIVE) {
+		add_native(r, list, f, details);
+		return;
+	}
 	struct go_place place = go_place_at(&r->gs->rt->symtab, f->func, go_frame_sym_pc(f));
 	for (uint32_t i = 0; i < place.n; i++) {
 		struct json *json = line_json(&place.lines[i]);
 		report_address(json, "pc", f->pc);
+		if (f->gap && i + 1 == place.n)
+			json_set_text(json, "gap", go_gap_name(f->gap));
 		if (!place.lines[i].inlined) {
 			json_set_u64(json, "offset", f->pc - f->func->entry);
 			if (f->flags & GO_FRAME_SYSTEM)
@@ -107,11 +139,8 @@ static struct json *class_frames(struct report *r, const struct go_stack_class *
 {
 	struct json *list = json_new_array();
 	for (uint32_t i = 0; i < c->n; i++) {
-		uint64_t tagged = r->gs->pcs[c->first + i];
-		struct go_frame f = { .pc = tagged & ~(1ULL << GO_PC_TRAP) };
-		f.func = go_func_at(&r->gs->rt->symtab, f.pc);
-		f.flags = tagged >> GO_PC_TRAP ? GO_FRAME_TRAP : 0;
-		if (f.func)
+		struct go_frame f = go_frame_of_pc(r->gs, r->gs->pcs[c->first + i]);
+		if (f.func || f.flags & GO_FRAME_NATIVE)
 			add_frame(r, list, &f, false);
 	}
 	return list;

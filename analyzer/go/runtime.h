@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "analyzer/image.h"
+#include "analyzer/native.h"
 #include "arch.h"
 #include "dwarf.h"
 #include "symtab.h"
@@ -37,6 +37,7 @@ struct go_runtime {
 	struct memory *mem;
 	const struct go_arch *arch;
 	struct image *image;
+	struct native *native; ///< walks frames of C; NULL: nobody does
 	char version[GO_VERSION_MAX]; ///< as the program has it, "" when it does not say
 	char *modinfo; ///< lines of module and build information, NULL when there are none
 	int minor, patch;

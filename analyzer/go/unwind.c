@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "unwind.h"
+#include "cgo.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -19,6 +19,8 @@ struct walk {
 	uint64_t pc, sp, lr;
 	uint64_t signal_sp; ///< where a signal handler's trampoline returns to, or 0
 	bool innermost, trap, syscall;
+	bool called; ///< it begins at a return address
+	struct go_callbacks *callbacks; ///< NULL: frames of C are not wanted
 };
 
 void go_stack_deinit(struct go_stack *stack)
@@ -42,7 +44,17 @@ const char *go_stop_name(enum go_stop stop)
 	return stop < ARRAY_SIZE(names) ? names[stop] : "?";
 }
 
-static struct go_frame *add_frame(struct go_stack *stack)
+const char *go_gap_name(enum go_gap gap)
+{
+	static const char *const names[] = {
+		[GO_GAP_NO_TABLE] = "no-unwind-info", [GO_GAP_UNREADABLE] = "not-in-core",
+		[GO_GAP_BROKEN] = "broken",	      [GO_GAP_TOO_DEEP] = "too-deep",
+		[GO_GAP_OTHER_STACK] = "other-stack",
+	};
+	return gap < ARRAY_SIZE(names) ? names[gap] : NULL;
+}
+
+struct go_frame *go_stack_add(struct go_stack *stack)
 {
 	if (stack->n == stack->max) {
 		size_t max = MAX(stack->max * 2, (size_t)64);
@@ -176,10 +188,26 @@ static bool go_on(struct walk *w, const struct go_func *f, const struct go_frame
 	return true;
 }
 
+/// Behind a frame of runtime.cgocallback on a goroutine's stack come those of C that called it.
+static int add_callers(struct walk *w, const struct go_func *f)
+{
+	struct go_runtime *rt = w->rt;
+	if (f->role != GO_ROLE_CGOCALLBACK || !rt->native || !w->callbacks ||
+	    w->stack->n >= GO_FRAMES_MAX)
+		return 0;
+	if (!w->callbacks->m)
+		*w->callbacks = go_callbacks_of(rt, w->g);
+	if (!w->callbacks->m || go_u64(rt, w->callbacks->m, GO_M_G0) == w->g)
+		return 0;
+	const struct go_func *caller = go_func_at(&rt->symtab, w->pc);
+	bool outermost = !caller || caller->role == GO_ROLE_GOEXIT;
+	return go_cgo_callers(rt, w->callbacks, outermost, w->stack);
+}
+
 static int run(struct walk *w)
 {
 	struct go_runtime *rt = w->rt;
-	w->innermost = true;
+	w->innermost = !w->called;
 	if (!w->pc) { // a nil function was called: begin with who called it
 		w->stack->stop = GO_STOP_UNREADABLE;
 		if (!memory_u64(rt->mem, w->sp, &w->pc))
@@ -202,7 +230,7 @@ static int run(struct walk *w)
 		if (f->role == GO_ROLE_CGOCALLBACK || (w->innermost && w->syscall))
 			flags &= (uint8_t)~GO_FUNC_SP_WRITE;
 		f = jump(w, f, &flags);
-		struct go_frame *frame = f ? add_frame(w->stack) : NULL;
+		struct go_frame *frame = f ? go_stack_add(w->stack) : NULL;
 		if (!frame)
 			return f ? -ENOMEM : 0;
 		*frame = (struct go_frame){ .pc = w->pc, .sp = w->sp, .func = f };
@@ -210,9 +238,19 @@ static int run(struct walk *w)
 			frame->flags |= GO_FRAME_TRAP;
 		if (w->m && w->g != go_u64(rt, w->m, GO_M_CURG))
 			frame->flags |= GO_FRAME_SYSTEM;
-		if (!resolve(w, f, flags, frame) || !go_on(w, f, frame))
-			return 0;
+		bool more = resolve(w, f, flags, frame) && go_on(w, f, frame);
+		int r = add_callers(w, f);
+		if (r < 0 || !more)
+			return r;
 	}
+}
+
+int go_walk_from(struct go_runtime *rt, uint64_t m, uint64_t g, uint64_t pc, uint64_t sp,
+		 struct go_stack *stack)
+{
+	struct walk w = { .rt = rt, .stack = stack, .m = m, .g = g, .pc = pc, .sp = sp };
+	stack->n = 0;
+	return run(&w);
 }
 
 /// Where the goroutine goes on: after its system call or C call, or where it was parked.
@@ -229,7 +267,8 @@ static void begin_saved(struct walk *w, uint64_t g)
 
 int go_walk_parked(struct go_runtime *rt, uint64_t g, struct go_stack *stack)
 {
-	struct walk w = { .rt = rt, .stack = stack };
+	struct go_callbacks callbacks = { 0 };
+	struct walk w = { .rt = rt, .stack = stack, .callbacks = &callbacks };
 	stack->n = 0;
 	stack->stop = GO_STOP_MOVING;
 	if ((go_u32(rt, g, GO_G_ATOMICSTATUS) & STATUS_MASK) == STATUS_COPYSTACK)
@@ -271,10 +310,89 @@ static bool begin_foreign(struct walk *w)
 	return w->sp != 0;
 }
 
+/// Says why frames of C are missing before those that @w goes on with.
+static void set_gap(struct walk *w, enum go_gap gap)
+{
+	const struct go_func *next = go_func_at(&w->rt->symtab, w->pc);
+	// A thread that C has made, and that is not in Go, has nothing there but the last frame.
+	if (gap == GO_GAP_OTHER_STACK && (!next || next->role == GO_ROLE_GOEXIT))
+		gap = GO_GAP_NONE;
+	if (w->stack->n)
+		w->stack->frames[w->stack->n - 1].gap = (uint8_t)gap;
+}
+
+/// Adds the frames of C that @regs stand in. True when the walk goes on with Go code.
+static bool leave_c(struct walk *w, const struct go_regs *regs, int *r)
+{
+	struct go_runtime *rt = w->rt;
+	struct cfi_regs at;
+	enum go_gap gap;
+	*r = 0;
+	if (!rt->native)
+		return begin_foreign(w);
+	*r = go_cgo_walk(rt, &regs->all, true, w->stack, &at, &gap);
+	if (*r < 0)
+		return false;
+	bool in_call = go_u8(rt, w->m, GO_M_INCGO) || go_u64(rt, w->m, GO_M_VDSO_SP);
+	if (gap == GO_GAP_OTHER_STACK && !in_call) { // a thread of C
+		w->stack->stop = GO_STOP_TOP;
+		return false;
+	}
+	bool more = begin_foreign(w);
+	set_gap(w, gap);
+	if (more || gap != GO_GAP_NONE)
+		return more;
+	// Nobody has noted what called C, but the walk has found it.
+	uint8_t sp = rt->arch->native->cfi.sp;
+	if (!cfi_known(&at, sp))
+		return false;
+	w->pc = at.pc;
+	w->sp = at.values[sp];
+	w->lr = 0;
+	w->g = stack_of(w, w->sp);
+	w->trap = false;
+	w->called = true;
+	return true;
+}
+
+int go_walk_in_c(struct go_runtime *rt, uint64_t g, uint64_t m, const struct go_regs *regs,
+		 struct go_stack *stack)
+{
+	struct go_callbacks callbacks = { 0 };
+	struct walk w = { .rt = rt, .stack = stack, .callbacks = &callbacks };
+	struct go_regs now = *regs;
+	struct go_stack handler = { 0 };
+	bool interrupted = true;
+	int r = 0;
+	stack->n = 0;
+	// In a signal handler it is in Go again, but what the handler interrupted is C.
+	for (int i = 0; r == 0 && interrupted && go_func_at(&rt->symtab, now.pc); i++) {
+		struct walk h = { .rt = rt, .stack = &handler, .m = m, .pc = now.pc, .sp = now.sp };
+		h.lr = now.lr;
+		h.g = stack_of(&h, now.sp);
+		handler.n = 0;
+		r = run(&h);
+		interrupted = i < SIGNALS_MAX && h.signal_sp &&
+			      rt->arch->signal_regs(rt->mem, h.signal_sp, &now);
+	}
+	go_stack_deinit(&handler);
+	struct cfi_regs at;
+	enum go_gap gap = GO_GAP_NONE;
+	if (r == 0 && interrupted)
+		r = go_cgo_walk(rt, &now.all, true, stack, &at, &gap);
+	if (r < 0)
+		return r;
+	begin_saved(&w, g);
+	set_gap(&w, gap);
+	return run(&w);
+}
+
 int go_walk_thread(struct go_runtime *rt, uint64_t m, const struct go_regs *regs,
 		   struct go_stack *stack)
 {
-	struct walk w = { .rt = rt, .stack = stack, .m = m };
+	struct go_callbacks callbacks = { 0 };
+	struct walk w = { .rt = rt, .stack = stack, .m = m, .callbacks = &callbacks };
+	int r;
 	struct go_regs now = *regs;
 	stack->n = 0;
 	stack->stop = GO_STOP_FOREIGN;
@@ -287,12 +405,13 @@ int go_walk_thread(struct go_runtime *rt, uint64_t m, const struct go_regs *regs
 		w.trap = true;
 		w.syscall = false;
 		w.signal_sp = 0;
+		w.called = false;
 		bool foreign = !go_func_at(&rt->symtab, now.pc);
 		if (!w.g && !foreign)
 			w.g = go_u64(rt, m, GO_M_G0); // of a thread that C made: bounds are guessed
-		if (foreign && !begin_foreign(&w))
-			return 0;
-		int r = run(&w);
+		if (foreign && !leave_c(&w, &now, &r))
+			return r;
+		r = run(&w);
 		if (r < 0)
 			return r;
 		if (w.signal_sp) {
@@ -307,8 +426,10 @@ int go_walk_thread(struct go_runtime *rt, uint64_t m, const struct go_regs *regs
 		}
 		// C code was called on the scheduler's stack: the goroutine waits for it.
 		uint64_t curg = stack->stop == GO_STOP_SWITCH ? goroutine_behind(&w) : 0;
-		if (!curg || stack->frames[stack->n - 1].func->role != GO_ROLE_ASMCGOCALL)
+		const struct go_func *last = stack->n ? stack->frames[stack->n - 1].func : NULL;
+		if (!curg || !last || last->role != GO_ROLE_ASMCGOCALL)
 			return 0;
+		w.called = false;
 		begin_saved(&w, curg);
 		return w.sp ? run(&w) : 0;
 	}

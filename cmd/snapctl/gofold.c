@@ -26,7 +26,8 @@ static void print_stack(const struct json *frames, bool system, FILE *out)
 		if (!system && (goframe_is_wrapper(f, callee) || goframe_is_end(f)))
 			continue;
 		fputs(semicolon, out);
-		print_folded(gotext_of(f, "function"), out);
+		_cleanup_free_ char *native = goframe_is_native(f) ? goframe_native_name(f) : NULL;
+		print_folded(native ? native : gotext_of(f, "function"), out);
 		semicolon = ";";
 	}
 	if (!*semicolon)

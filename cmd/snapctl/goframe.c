@@ -2,6 +2,7 @@
 #include "goframe.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/str.h"
@@ -126,7 +127,58 @@ int goframe_print_name(const char *function, FILE *out)
 	return generic ? head + 5 + (int)strlen(close + 1) : head;
 }
 
+bool goframe_is_native(const struct json *frame)
+{
+	return json_get_bool(frame, "native", false);
+}
+
+/// The last part of the path of a native frame's file; NULL when it has none.
+static const char *object_name(const struct json *frame)
+{
+	const char *path = json_get_text(frame, "object");
+	if (!path)
+		return NULL;
+	path = gotext_safe(path);
+	const char *slash = strrchr(path, '/');
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+char *goframe_native_name(const struct json *frame)
+{
+	const char *name = json_get_text(frame, "function"), *object = object_name(frame);
+	char *text;
+	if (name)
+		return strdup(gotext_safe(name));
+	return asprintf(&text, "[%s]", object ? object : "unknown") < 0 ? NULL : text;
+}
+
+int goframe_print_function(const struct json *frame, FILE *out)
+{
+	const char *name = json_get_text(frame, "function");
+	_cleanup_free_ char *text = NULL;
+	int n;
+	if (!goframe_is_native(frame))
+		return goframe_print_name(gotext_safe(name), out);
+	if (name)
+		n = asprintf(&text, "%s+0x%" PRIx64, gotext_safe(name),
+			     json_get_u64(frame, "offset", 0));
+	else
+		n = asprintf(&text, "%s", gotext_of(frame, "pc"));
+	if (n < 0) {
+		text = NULL;
+		return 0;
+	}
+	if (out)
+		fputs(text, out);
+	return n;
+}
+
 void goframe_print_place(const struct json *frame, FILE *out)
 {
+	if (goframe_is_native(frame)) {
+		const char *object = object_name(frame);
+		fputs(object ? object : "(no file)", out);
+		return;
+	}
 	fprintf(out, "%s:%" PRIu64, gotext_of(frame, "file"), json_get_u64(frame, "line", 0));
 }

@@ -33,8 +33,16 @@ bool goframe_is_end(const struct json *frame);
  */
 size_t goframe_first(const struct json *frames, bool waiting);
 
+/// Is it of C? Then it has no line, but the file that its code is in.
+bool goframe_is_native(const struct json *frame);
+/// How a frame of C is called where only functions count: "[FILE]" when the function is not known.
+/// Owned by the caller; NULL when out of memory.
+char *goframe_native_name(const struct json *frame);
+/// Prints what a summary has for a frame's function: of C "NAME+0xOFFSET" or the address, of Go as
+/// goframe_print_name() does. Unless @out is NULL. Returns how many bytes it has.
+int goframe_print_function(const struct json *frame, FILE *out);
 /// Prints the name of a function as tracebacks have it, without type arguments, unless @out is
 /// NULL. Returns how many bytes it has.
 int goframe_print_name(const char *function, FILE *out);
-/// "FILE:LINE" of a frame or creator.
+/// "FILE:LINE" of a frame or creator; of C the file that has the code.
 void goframe_print_place(const struct json *frame, FILE *out);

@@ -50,6 +50,21 @@ void gopprof_deinit(struct gopprof *g)
 
 // ---- samples -------------------------------------------------------------------------------
 
+/// A frame of C, which may be in another file than the program.
+static uint64_t add_native(struct gopprof *g, const struct json *f)
+{
+	uint64_t pc = address(f, "pc"), offset = json_get_u64(f, "offset", 0);
+	_cleanup_free_ char *name = goframe_native_name(f);
+	const char *object = json_get_text(f, "object");
+	if (!name)
+		return 0;
+	const struct pprof_line line = {
+		pprof_function(g->profile, name, object ? gotext_safe(object) : ""), 0
+	};
+	return pprof_location(g->profile, offset ? pc - 1 : pc,
+			      pc >= g->start && pc < g->end ? g->mapping : 0, &line, 1);
+}
+
 /// A frame with what was inlined into it: frames [@first, *next). 0 for one that is left out.
 static uint64_t add_location(struct gopprof *g, const struct json *frames, size_t first,
 			     size_t *next)
@@ -59,6 +74,10 @@ static uint64_t add_location(struct gopprof *g, const struct json *frames, size_
 	const char *callee = first ? gotext_of(json_at(frames, first - 1), "function") : NULL;
 	size_t n = 0, i = first;
 	bool inlined = true;
+	if (goframe_is_native(json_at(frames, first))) {
+		*next = first + 1;
+		return add_native(g, json_at(frames, first));
+	}
 	for (; inlined && i < json_length(frames); i++) {
 		f = json_at(frames, i);
 		inlined = json_get_bool(f, "inlined", false);
@@ -140,6 +159,8 @@ static void add_image(struct gopprof *g, const struct json *image)
 		.build_id = id,
 	};
 	g->mapping = pprof_mapping(g->profile, &mapping);
+	g->start = mapping.start;
+	g->end = mapping.limit;
 }
 
 static void add_runtime(struct gopprof *g, const struct json *runtime)

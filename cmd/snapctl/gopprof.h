@@ -17,6 +17,7 @@ struct gopprof {
 	struct pprof *profile;
 	bool system;
 	uint64_t mapping; ///< of the image that comes next, or that the groups belong to
+	uint64_t start, end; ///< of its code
 	uint64_t goroutines, groups;
 };
 

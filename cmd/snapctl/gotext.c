@@ -117,6 +117,22 @@ static void print_runtime(struct gotext *t, const struct json *runtime)
 
 // ---- stacks --------------------------------------------------------------------------------
 
+/// Says that frames of C are missing behind a frame, and why.
+static void print_gap(const char *gap, FILE *out)
+{
+	static const char *const texts[][2] = {
+		{ "no-unwind-info", "nothing tells how to unwind them" },
+		{ "not-in-core", "their stack is not in the core" },
+		{ "broken", "their stack is damaged" },
+		{ "too-deep", "there are too many" },
+		{ "other-stack", "they are on a stack of their own" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (!strcmp(texts[i][0], gap))
+			gap = texts[i][1];
+	fprintf(out, "    (C functions are missing here: %s)\n", gotext_safe(gap));
+}
+
 /// Goes through the frames of a summary. With @out NULL it only finds out how wide the names are.
 static int each_frame(const struct gotext *t, const struct json *frames, bool waiting, int width,
 		      FILE *out)
@@ -127,26 +143,32 @@ static int each_frame(const struct gotext *t, const struct json *frames, bool wa
 	int widest = 0;
 	for (size_t i = first; i < n; i++) {
 		const struct json *f = json_at(frames, i);
-		const char *name = gotext_of(f, "function");
+		const char *name = gotext_of(f, "function"), *gap = json_get_text(f, "gap");
 		bool wrapper = goframe_is_wrapper(f, callee);
 		callee = name;
-		if (!t->system && (wrapper || (shown && !goframe_is_shown(name, false) &&
-					       !json_get_bool(f, "signal", false))))
+		if (!t->system &&
+		    (wrapper || (shown && !goframe_is_shown(name, false) &&
+				 !goframe_is_native(f) && !json_get_bool(f, "signal", false)))) {
+			if (gap && out)
+				print_gap(gap, out);
 			continue;
+		}
 		if (++shown > FRAMES_TOP && i < last) {
 			if (out)
 				fprintf(out, "    ... %zu frames\n", last - i);
 			i = last - 1;
 			continue;
 		}
-		widest = MAX(widest, goframe_print_name(name, NULL));
+		widest = MAX(widest, goframe_print_function(f, NULL));
 		if (!out)
 			continue;
 		fputs("    ", out);
-		int len = goframe_print_name(name, out);
+		int len = goframe_print_function(f, out);
 		fprintf(out, "%*s  ", MAX(width - len, 0), "");
 		goframe_print_place(f, out);
 		fputs(json_get_bool(f, "signal", false) ? "  <- signal\n" : "\n", out);
+		if (gap)
+			print_gap(gap, out);
 	}
 	return widest;
 }

@@ -117,6 +117,10 @@ static void print_frames(const struct json *frames, bool system, FILE *out)
 	bool first = true;
 	for (size_t i = 0; i < json_length(frames); i++) {
 		const struct json *frame = json_at(frames, i);
+		// The runtime prints none unless the program helps it (SetCgoTraceback), and those
+		// who read tracebacks know no function without a line.
+		if (goframe_is_native(frame))
+			continue;
 		const char *name = gotext_of(frame, "function");
 		bool wrapper = goframe_is_wrapper(frame, callee);
 		callee = name;

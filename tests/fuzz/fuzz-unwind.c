@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Stacks: walks every goroutine and every thread of a good core after changes to it, whatever the
- * goroutine does and whatever the thread's registers are.
+ * goroutine does and whatever the thread's registers are; where they are not in Go, as if in C.
  */
 #include "analyzer/go/unwind.h"
 #include "analyzer/go/values.h"
@@ -15,6 +15,12 @@ static void check_stack(struct go_runtime *rt, const struct go_stack *stack)
 	for (size_t i = 0; i < stack->n; i++) {
 		const struct go_frame *f = &stack->frames[i];
 		_cleanup_strbuf_ struct strbuf args = { 0 };
+		REQUIRE(!f->gap || go_gap_name(f->gap));
+		if (f->flags & GO_FRAME_NATIVE) {
+			REQUIRE(!f->func && !(f->flags & GO_FRAME_SYSTEM));
+			(void)native_place(rt->native, f->pc, f->flags & GO_FRAME_TRAP);
+			continue;
+		}
 		REQUIRE(f->func && f->func->name);
 		REQUIRE(!(f->flags &
 			  ~(uint32_t)(GO_FRAME_TRAP | GO_FRAME_SYSTEM | GO_FRAME_SIGNAL)));
@@ -52,6 +58,9 @@ static void walk_all(struct go_runtime *rt, const struct goprogram *p)
 		for (int m = GOPROGRAM_M0; m <= GOPROGRAM_M1; m++) {
 			REQUIRE(go_walk_thread(rt, p->objects[m], &regs, &stack) == 0);
 			check_stack(rt, &stack);
+			REQUIRE(go_walk_in_c(rt, go_u64(rt, p->objects[m], GO_M_CURG),
+					     p->objects[m], &regs, &stack) == 0);
+			check_stack(rt, &stack);
 		}
 	}
 	go_stack_deinit(&stack);
@@ -79,10 +88,14 @@ static void run(struct source *src, const struct goprogram *p)
 	struct snap_error *err = core_open(src, NULL, &core);
 	REQUIRE(!err);
 	struct image image = { .name = "" };
+	struct images none = { 0 };
+	_cleanup_(native_destroyp) struct native *native = native_create(core, &none, NULL);
+	REQUIRE(native);
 	struct go_runtime rt = { .core = core, .mem = &core->memory, .image = &image,
 				 .layout = p->gc.layout };
 	struct go_module module;
 	rt.arch = go_arch_of(core->machine);
+	rt.native = native;
 	rt.globals.wait_reasons = p->gc.wait_reasons;
 	go_symtab_init(&rt.symtab, rt.mem, &rt.layout, rt.arch->quantum);
 	if (go_module_read(rt.mem, &rt.layout, p->gc.module, &module) &&
