@@ -106,7 +106,8 @@ static void finish(struct job_run *run, struct run_list *list, const siginfo_t *
 				 si	   ? death_error(run, si) :
 					     cancel_error(run);
 	struct json *result = err ? NULL : json_get_mutable(run->last, "result");
-	if (err && run->late && err->code == SNAP_CANCELLED) { // it does not know why it was told to
+	if (err && run->late &&
+	    err->code == SNAP_CANCELLED) { // it does not know why it was told to
 		snap_error_destroy(err);
 		err = cancel_error(run);
 	}
