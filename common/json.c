@@ -244,7 +244,10 @@ bool json_get_bool(const struct json *object, const char *key, bool fallback)
 uint64_t json_u64_value(const struct json *json, uint64_t fallback)
 {
 	const json_object *value = obj(json);
-	return json_object_is_type(value, json_type_int) ? json_object_get_uint64(value) : fallback;
+	// json_object_get_uint64() makes 0 of what is below.
+	return json_object_is_type(value, json_type_int) && json_object_get_int64(value) >= 0 ?
+		       json_object_get_uint64(value) :
+		       fallback;
 }
 
 uint64_t json_get_u64(const struct json *object, const char *key, uint64_t fallback)

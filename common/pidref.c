@@ -24,6 +24,9 @@ int pidref_from_fd(int pidfd, struct pidref *ret)
 {
 	_cleanup_close_ int fd = pidfd;
 	char path[64];
+	int flags = fcntl(fd, F_GETFL);
+	if (flags >= 0 && flags & O_EXCL) // PIDFD_THREAD: of a thread, since Linux 6.9
+		return -EINVAL;
 	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	_cleanup_free_ char *text = NULL;
 	ssize_t n = snap_read_file_at(AT_FDCWD, path, 65536, &text);

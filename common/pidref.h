@@ -22,7 +22,8 @@ struct pidref {
 
 /// Pins @pid, which must be a thread group leader. -ESRCH when there is none, -EINVAL for a thread.
 int pidref_open(pid_t pid, struct pidref *ret);
-/// Takes ownership of @pidfd and finds out its pid. -ESRCH when the process is gone already.
+/// Takes ownership of @pidfd and finds out its pid. -ESRCH when the process is gone already,
+/// -EINVAL when it is of a thread.
 int pidref_from_fd(int pidfd, struct pidref *ret);
 /// 0 while the process exists (a zombie counts until it is reaped), else -ESRCH.
 int pidref_verify(const struct pidref *ref);

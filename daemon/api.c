@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "common/fd.h"
+#include "common/str.h"
 
 // Made from daemon/io.procsnap.varlink.
 extern const char api_interface_text[];
@@ -62,6 +63,15 @@ static struct snap_error *find(const struct manager *manager, struct connection 
 	return store_find(manager->store, id, may_read, &reader, ret);
 }
 
+/// One of several replies to List.
+static void reply_with(struct connection *connection, struct json *entry)
+{
+	struct json *reply = json_new_object(), *entries = json_new_array();
+	json_add(entries, entry);
+	json_set(reply, "entries", entries);
+	connection_progress(connection, reply);
+}
+
 static struct snap_error *list(struct manager *manager, struct connection *connection,
 			       const struct call *call)
 {
@@ -71,6 +81,7 @@ static struct snap_error *list(struct manager *manager, struct connection *conne
 	if (err)
 		return err;
 	struct json *reply = json_new_object(), *entries = json_new_array();
+	struct json *single = NULL; // with "more", the one to be sent next
 	for (size_t i = 0; i < store_count(manager->store); i++) {
 		const struct store_entry *entry = store_at(manager->store, i);
 		struct json *json = NULL;
@@ -82,9 +93,16 @@ static struct snap_error *list(struct manager *manager, struct connection *conne
 			snap_error_destroy(err);
 			continue;
 		}
-		json_add(entries, json);
+		if (!call->more) {
+			json_add(entries, json);
+			continue;
+		}
+		if (single) // it is not the last one
+			reply_with(connection, single);
+		single = json;
 	}
-	(void)call;
+	if (single)
+		json_add(entries, single);
 	json_set(reply, "entries", entries);
 	connection_reply(connection, reply, -EBADF);
 	return NULL;
@@ -236,23 +254,108 @@ static struct snap_error *get_description(struct manager *manager _unused_,
 	return NULL;
 }
 
+// ---- parameters ----------------------------------------------------------------------------
+
+struct parameter {
+	const char *name;
+	enum parameter_type {
+		PARAMETER_NUMBER,
+		PARAMETER_BOOL,
+		PARAMETER_TEXT,
+		PARAMETER_OBJECT
+	} type;
+	bool needed;
+};
+
+// As in daemon/io.procsnap.varlink.
+static const struct parameter no_parameters[] = { { .name = NULL } };
+static const struct parameter id_parameters[] = { { "id", PARAMETER_TEXT, true },
+						  { .name = NULL } };
+static const struct parameter dump_parameters[] = {
+	{ "pid", PARAMETER_NUMBER, true },
+	{ "pidFileDescriptor", PARAMETER_NUMBER, false },
+	{ "fileDescriptor", PARAMETER_NUMBER, false },
+	{ "spoolFileDescriptor", PARAMETER_NUMBER, false },
+	{ "filter", PARAMETER_NUMBER, false },
+	{ "all", PARAMETER_BOOL, false },
+	{ "withBinaries", PARAMETER_BOOL, false },
+	{ "noSummary", PARAMETER_BOOL, false },
+	{ "keepPartial", PARAMETER_BOOL, false },
+	{ "dryRun", PARAMETER_BOOL, false },
+	{ "stream", PARAMETER_BOOL, false },
+	{ "sync", PARAMETER_BOOL, false },
+	{ "compress", PARAMETER_NUMBER, false },
+	{ "freeBytes", PARAMETER_NUMBER, false },
+	{ "maxPauseNSec", PARAMETER_NUMBER, false },
+	{ .name = NULL },
+};
+static const struct parameter goroutines_parameters[] = {
+	{ "pid", PARAMETER_NUMBER, true },
+	{ "pidFileDescriptor", PARAMETER_NUMBER, false },
+	{ "fileDescriptor", PARAMETER_NUMBER, true },
+	{ "request", PARAMETER_OBJECT, true },
+	{ "exe", PARAMETER_TEXT, false },
+	{ "maxPauseNSec", PARAMETER_NUMBER, false },
+	{ .name = NULL },
+};
+
+static bool has_type(const struct json *parameters, const struct parameter *p)
+{
+	switch (p->type) {
+	case PARAMETER_NUMBER: // one that is not negative, and has no fraction
+		return json_get_u64(parameters, p->name, 0) == json_get_u64(parameters, p->name, 1);
+	case PARAMETER_BOOL:
+		return json_get_bool(parameters, p->name, false) ==
+		       json_get_bool(parameters, p->name, true);
+	case PARAMETER_TEXT:
+		return json_get_text(parameters, p->name);
+	case PARAMETER_OBJECT:
+		return json_is_object(json_get(parameters, p->name));
+	}
+	return false;
+}
+
+/// Each parameter is known and of its type, and those that are needed are there; null is nothing.
+static struct snap_error *check_parameters(const struct call *call, const struct parameter *list)
+{
+	const struct parameter *p;
+	for (size_t i = 0; i < json_length(call->parameters); i++) {
+		const char *key = json_key_at(call->parameters, i);
+		for (p = list; p->name && strcmp(p->name, key) != 0; p++)
+			;
+		if (p->name)
+			continue;
+		_cleanup_free_ char *shown = snap_escape(key, strlen(key));
+		return snap_error_new(SNAP_USAGE, "%s knows no parameter '%s'", call->method,
+				      shown ? shown : "?");
+	}
+	for (p = list; p->name; p++) {
+		bool given = json_get(call->parameters, p->name);
+		if (given ? !has_type(call->parameters, p) : p->needed)
+			return snap_error_new(SNAP_USAGE, "%s: '%s' is %s", call->method, p->name,
+					      given ? "not of its type" : "missing");
+	}
+	return NULL;
+}
+
 // ---- all of them ---------------------------------------------------------------------------
 
 static const struct method {
 	const char *name;
 	struct snap_error *(*run)(struct manager *manager, struct connection *connection,
 				  const struct call *call);
+	const struct parameter *parameters; ///< NULL: it looks at them itself
 	bool open; ///< also to those outside of our namespaces
 } methods[] = {
-	{ "io.procsnap.Dump", api_dump, false },
-	{ "io.procsnap.Goroutines", api_goroutines, false },
-	{ "io.procsnap.List", list, false },
-	{ "io.procsnap.Get", get, false },
-	{ "io.procsnap.Remove", remove_dump, false },
-	{ "io.procsnap.Status", status, false },
-	{ "io.procsnap.Reload", reload, false },
-	{ "org.varlink.service.GetInfo", get_info, true },
-	{ "org.varlink.service.GetInterfaceDescription", get_description, true },
+	{ "io.procsnap.Dump", api_dump, dump_parameters, false },
+	{ "io.procsnap.Goroutines", api_goroutines, goroutines_parameters, false },
+	{ "io.procsnap.List", list, no_parameters, false },
+	{ "io.procsnap.Get", get, id_parameters, false },
+	{ "io.procsnap.Remove", remove_dump, id_parameters, false },
+	{ "io.procsnap.Status", status, no_parameters, false },
+	{ "io.procsnap.Reload", reload, no_parameters, false },
+	{ "org.varlink.service.GetInfo", get_info, no_parameters, true },
+	{ "org.varlink.service.GetInterfaceDescription", get_description, NULL, true },
 };
 
 static const struct method *find_method(const char *name)
@@ -286,10 +389,15 @@ void api_call(void *userdata, struct connection *connection, const struct call *
 		return;
 	}
 	struct snap_error *err = method->open ? NULL : peer_check(connection_peer(connection));
+	if (!err && method->parameters)
+		err = check_parameters(call, method->parameters);
 	if (!err)
 		err = method->run(manager, connection, call);
 	if (!err)
 		return;
+	const struct peer *peer = connection_peer(connection);
+	manager_log(LOG_NOTICE, "user %u (%s[%d]) is refused %s: %s", peer->uid, peer->comm,
+		    peer->pid, method->name, err->message);
 	connection_fail(connection, err);
 	snap_error_destroy(err);
 }

@@ -42,23 +42,6 @@ DEFINE_CLEANUP(struct apijob *, apijob_destroy);
 
 // ---- what is asked for ---------------------------------------------------------------------
 
-/// Are all parameters of the call among @names?
-static struct snap_error *check_names(const struct call *call, const char *const *names)
-{
-	for (size_t i = 0; i < json_length(call->parameters); i++) {
-		const char *key = json_key_at(call->parameters, i);
-		size_t n = 0;
-		while (names[n] && strcmp(names[n], key) != 0)
-			n++;
-		if (names[n])
-			continue;
-		_cleanup_free_ char *shown = snap_escape(key, strlen(key));
-		return snap_error_new(SNAP_USAGE, "%s knows no parameter '%s'", call->method,
-				      shown ? shown : "?");
-	}
-	return NULL;
-}
-
 static struct snap_error *take_process(struct apijob *job, const struct call *call)
 {
 	uint64_t pid, index = json_get_u64(call->parameters, "pidFileDescriptor", UINT64_MAX);
@@ -197,6 +180,10 @@ static struct snap_error *begin_in_store(struct apijob *job)
 					 .core_bytes = bytes,
 					 .spool_bytes = m->config->compress ? bytes : 0 };
 	struct store_usage usage;
+	if (job->request.job.flags & (JOB_COMPRESS | JOB_STREAM))
+		return snap_error_new(SNAP_USAGE,
+				      "'compress' and 'stream' need a 'fileDescriptor'; "
+				      "how dumps are stored is configured");
 	if (!m->store)
 		return snap_error_new(SNAP_FAILED, "there is no store: %s",
 				      m->store_why ? m->store_why : "?");
@@ -450,21 +437,11 @@ static uint32_t procid_flags(const struct config *config)
 struct snap_error *api_dump(struct manager *manager, struct connection *connection,
 			    const struct call *call)
 {
-	static const char *const names[] = { "pid",	     "pidFileDescriptor",
-					     "filter",	     "fileDescriptor",
-					     "all",	     "spoolFileDescriptor",
-					     "withBinaries", "noSummary",
-					     "keepPartial",  "dryRun",
-					     "stream",	     "sync",
-					     "compress",     "freeBytes",
-					     "maxPauseNSec", NULL };
 	_cleanup_(apijob_destroyp) struct apijob *job = new_job(manager, connection);
 	if (!job)
 		return snap_error_oom();
 	job->request.owner = json_new_object();
-	struct snap_error *err = check_names(call, names);
-	if (!err)
-		err = take_process(job, call);
+	struct snap_error *err = take_process(job, call);
 	if (!err)
 		err = read_options(job, call);
 	if (!err)
@@ -473,17 +450,16 @@ struct snap_error *api_dump(struct manager *manager, struct connection *connecti
 	if (!err && !dry)
 		err = procid_create(&job->request.ref, procid_flags(manager->config), &job->id);
 	if (!err && !dry)
-		err = json_get(call->parameters, "fileDescriptor") ? take_files(job, call) :
-								     begin_in_store(job);
+		err = json_get(call->parameters, "fileDescriptor") ||
+				      json_get(call->parameters, "spoolFileDescriptor") ?
+			      take_files(job, call) :
+			      begin_in_store(job);
 	return err ? err : begin(TAKE_PTR(job), dry ? "a dry run" : "a dump");
 }
 
 struct snap_error *api_goroutines(struct manager *manager, struct connection *connection,
 				  const struct call *call)
 {
-	static const char *const names[] = {
-		"pid", "pidFileDescriptor", "fileDescriptor", "request", "exe", "maxPauseNSec", NULL
-	};
 	_cleanup_(apijob_destroyp) struct apijob *job = new_job(manager, connection);
 	const struct json *request = json_get(call->parameters, "request");
 	const char *text = json_is_object(request) ? json_text(request) : "{}";
@@ -498,9 +474,7 @@ struct snap_error *api_goroutines(struct manager *manager, struct connection *co
 	j->analysis = json_get_mutable(owner, "request");
 	j->exe = json_get_text(owner, "exe");
 	j->max_pause_ns = json_get_u64(call->parameters, "maxPauseNSec", 0);
-	struct snap_error *err = check_names(call, names);
-	if (!err)
-		err = take_process(job, call);
+	struct snap_error *err = take_process(job, call);
 	if (!err)
 		err = set_identity(job);
 	if (!err)

@@ -79,7 +79,11 @@ static void dispatch(struct connection *c, const struct json *message)
 	c->busy = true;
 	c->more = call.more && !call.oneway;
 	c->oneway = call.oneway;
-	c->server->callbacks.call(c->server->callbacks.userdata, c, &call);
+	if (parameters && !json_is_object(parameters))
+		connection_refuse(c, "org.varlink.service.InvalidParameter", "parameter",
+				  "parameters");
+	else
+		c->server->callbacks.call(c->server->callbacks.userdata, c, &call);
 }
 
 /// May the next call be looked at? Not while the client does not read the answers he has.
