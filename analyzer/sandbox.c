@@ -31,9 +31,14 @@ static const int allowed[] _unused_ = {
 	SCMP_SYS(exit_group),
 };
 
+/// A limit that is lower already stays: few may raise it, and whoever set it meant it.
 static int limit(int what, uint64_t value)
 {
-	struct rlimit rl = { .rlim_cur = value, .rlim_max = value };
+	struct rlimit rl;
+	if (getrlimit((__rlimit_resource_t)what, &rl) < 0)
+		return -errno;
+	rl.rlim_max = MIN(rl.rlim_max, (rlim_t)value);
+	rl.rlim_cur = MIN(rl.rlim_cur, rl.rlim_max);
 	return setrlimit((__rlimit_resource_t)what, &rl) < 0 ? -errno : 0;
 }
 

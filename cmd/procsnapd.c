@@ -5,13 +5,16 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "daemon/manager.h"
 #include "daemon/privilege.h"
+
+// 512 connections with a dozen descriptors each, and some more.
+enum { FILES_MAX = 8192 };
 
 enum { OPT_FOREGROUND = 256, OPT_CONFIG, OPT_STORE, OPT_SOCKET, OPT_VERSION };
 
@@ -72,6 +75,18 @@ static int parse_args(int argc, char *argv[], struct manager_options *options)
 	return SNAP_USAGE;
 }
 
+/// Each client may have several descriptors on their way to us, and all of them together must not
+/// use up ours.
+static void raise_limits(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	rlim_t wanted = MIN(files.rlim_max, (rlim_t)FILES_MAX);
+	files.rlim_cur = MAX(files.rlim_cur, wanted);
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main(int argc, char *argv[])
 {
 	struct manager_options options = { .store_path = STORE_DEFAULT_PATH,
@@ -86,6 +101,7 @@ int main(int argc, char *argv[])
 		return SNAP_NOT_PERMITTED;
 	}
 	(void)umask(0077);
+	raise_limits();
 	struct snap_error *err = privilege_drop();
 	if (!err)
 		err = manager_create(&options, &manager);

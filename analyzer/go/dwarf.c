@@ -41,8 +41,7 @@ struct go_dwarf {
 // ---- what libdwarf asks for ----------------------------------------------------------------
 
 /// Section 0 is empty, as in every ELF file.
-static int section_info(void *object, dwarf_index index, dwarf_section *ret,
-			int *error _unused_)
+static int section_info(void *object, dwarf_index index, dwarf_section *ret, int *error _unused_)
 {
 	const struct dw_sections *s = object;
 	if (index > DW_LIBRARY_SECTIONS)
@@ -161,8 +160,8 @@ static bool add_unit(struct go_dwarf *dw, Dwarf_Die die)
 		return true;
 	unit.runtime = !strcmp(dw_die_name(dw->dbg, die), "runtime");
 	if (!(dw->n_units & (dw->n_units - 1))) { // grows by doubling
-		struct unit *bigger = reallocarray(dw->units, MAX(dw->n_units * 2, (size_t)1),
-						   sizeof(*bigger));
+		struct unit *bigger =
+			reallocarray(dw->units, MAX(dw->n_units * 2, (size_t)1), sizeof(*bigger));
 		if (!bigger)
 			return false;
 		dw->units = bigger;
@@ -179,9 +178,9 @@ static bool next_unit(struct go_dwarf *dw)
 	Dwarf_Off abbreviations;
 	Dwarf_Sig8 signature;
 	Dwarf_Error error = NULL;
-	int r = dwarf_next_cu_header_d(dw->dbg, 1, &length, &version, &abbreviations,
-				       &address_size, &length_size, &extension_size, &signature,
-				       &type_offset, &next, &type, &error);
+	int r = dwarf_next_cu_header_d(dw->dbg, 1, &length, &version, &abbreviations, &address_size,
+				       &length_size, &extension_size, &signature, &type_offset,
+				       &next, &type, &error);
 	if (r == DW_DLV_ERROR)
 		dwarf_dealloc_error(dw->dbg, error);
 	return r == DW_DLV_OK;
@@ -220,9 +219,15 @@ Dwarf_Debug go_dwarf_handle(struct go_dwarf *dw)
 
 Dwarf_Die go_dwarf_next(struct go_dwarf *dw, Dwarf_Die die)
 {
-	if (++dw->entries <= ENTRIES_MAX)
-		return dw_die_next(dw->dbg, die);
-	dw_die_free(die);
+	uint64_t here = UINT64_MAX, there;
+	bool more = ++dw->entries <= ENTRIES_MAX && dw_die_offset(dw->dbg, die, &here);
+	Dwarf_Die next = more ? dw_die_next(dw->dbg, die) : NULL;
+	if (!more)
+		dw_die_free(die);
+	// Siblings follow one another in the file. What leads back leads in circles.
+	if (!next || (dw_die_offset(dw->dbg, next, &there) && there > here))
+		return next;
+	dw_die_free(next);
 	return NULL;
 }
 

@@ -92,6 +92,13 @@ static struct snap_error *cancelled_error(void)
 	return snap_error_new(SNAP_CANCELLED, "cancelled; the process runs on unharmed");
 }
 
+static struct snap_error *closed_error(void)
+{
+	return snap_error_new(SNAP_FAILED,
+			      "procsnapd has closed the connection: it ended, or serves "
+			      "too many already; see its log");
+}
+
 /// Waits until the daemon has said something; *ret_some is false after a signal.
 static struct snap_error *wait_some(struct talk *talk, bool *ret_some)
 {
@@ -108,8 +115,10 @@ static struct snap_error *wait_some(struct talk *talk, bool *ret_some)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot wait for procsnapd");
 	if (r > 0 && fds[1].revents)
 		on_signal(talk);
+	if (talk->cancelled && varlink_unsent(&talk->link))
+		return cancelled_error(); // it was not even asked
 	if (r > 0 && fds[0].revents & POLLOUT && varlink_flush(&talk->link) < 0)
-		return snap_error_new(SNAP_FAILED, "procsnapd does not listen any more");
+		return closed_error();
 	*ret_some = r > 0 && fds[0].revents & (POLLIN | POLLHUP | POLLERR);
 	return NULL;
 }
@@ -130,9 +139,7 @@ static struct snap_error *receive(struct talk *talk, struct json **ret)
 		if (r == -ECONNRESET && talk->cancelled)
 			return cancelled_error();
 		if (r == -ECONNRESET)
-			return snap_error_new(SNAP_FAILED,
-					      "procsnapd has closed the connection: it ended, or "
-					      "serves too many already; see its log");
+			return closed_error();
 		if (r < 0)
 			return snap_error_errno(SNAP_FAILED, -r, "procsnapd answers nonsense");
 	}

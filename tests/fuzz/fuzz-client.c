@@ -15,6 +15,7 @@
 #define analysis_create client_create
 #define analysis_destroy client_destroy
 #define analysis_destroyp client_destroyp
+#define analysis_await_ready client_await_ready
 #define analysis_run client_run
 #define analysis_to_hex client_to_hex
 #define analysis_from_hex client_from_hex

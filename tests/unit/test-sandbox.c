@@ -3,6 +3,7 @@
 
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -399,6 +400,24 @@ static void test_memory_limit(void **state _unused_)
 	assert_int_equal(outcome(do_too_much), ALIVE);
 }
 
+static int run_with_less(void *userdata _unused_)
+{
+	const struct rlimit less = { MEMORY_BYTES / 4, MEMORY_BYTES / 2 };
+	if (setrlimit(RLIMIT_AS, &less) < 0 || !enter())
+		return NOT_ENTERED;
+	char *p = malloc(MEMORY_BYTES / 4);
+	bool none = !p;
+	free(p);
+	return none ? ALIVE : FAILED;
+}
+
+static void test_lower_limit(void **state _unused_)
+{
+	if (!FILTERED || test_under_valgrind())
+		skip_test("no limit of memory with sanitizers and valgrind");
+	assert_int_equal(test_wait(test_fork(run_with_less, NULL)), ALIVE);
+}
+
 static int run_briefly(void *userdata _unused_)
 {
 	const struct sandbox_limits limits = { MEMORY_BYTES, 1 };
@@ -465,7 +484,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forbidden),    cmocka_unit_test(test_other_abi),
 		cmocka_unit_test(test_needed),	     cmocka_unit_test(test_memory_limit),
-		cmocka_unit_test(test_cpu_limit),    cmocka_unit_test(test_privileges),
+		cmocka_unit_test(test_lower_limit),  cmocka_unit_test(test_cpu_limit),
+		cmocka_unit_test(test_privileges),
 	};
 	return cmocka_run_group_tests_name("sandbox", tests, setup, teardown);
 }
