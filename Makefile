@@ -37,7 +37,7 @@ endif
 NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev \
 	libseccomp:libseccomp-dev libcap:libcap-dev zlib:zlib1g-dev libsystemd:libsystemd-dev \
 	libacl:libacl1-dev
-no_build_goals := help clean uninstall format lint-text
+no_build_goals := help clean uninstall format lint-text deb
 ifneq ($(filter-out $(no_build_goals),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(shell command -v $(PKG_CONFIG)),)
 $(error pkg-config is missing: apt install pkg-config)
@@ -120,7 +120,7 @@ TARGETS32 := $(patsubst %,$(BUILD)/targets/%-32,simple threads eintr signals bit
 GO_TARGETS := $(patsubst tests/targets/%/go.mod,$(BUILD)/targets/%,$(wildcard tests/targets/*/go.mod))
 
 .PHONY: all help man tests targets check check-unit check-asan check-valgrind fuzz lint lint-text \
-	bench format install uninstall clean
+	bench format install uninstall deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -266,8 +266,8 @@ bench: all targets ## Compare with gdb's gcore and with delve on the same proces
 LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(DAEMON_SRC) \
 	$(SYSTEMD_SRC) $(SNAPCTL_SRC) \
 	$(wildcard cmd/*.c cmd/worker/*.c)
-SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/bench tests/lint/*) \
-	tests/golang/fetch tests/golang/matrix tests/golang/crash \
+SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/*bench tests/lint/*) \
+	tests/golang/fetch tests/golang/matrix tests/golang/crash tests/tools/fetch-coredumpctl \
 	$(wildcard completions/*.bash)
 
 lint: lint-text ## Check with clang-tidy, cppcheck, shellcheck, codespell, mandoc
@@ -326,6 +326,27 @@ uninstall: ## Remove what install put there
 	$(Q)rm -f $(DESTDIR)$(BASHCOMPDIR)/snapctl $(foreach i,$(INSTALLED) $(INSTALLED_DATA),\
 		$(DESTDIR)$(call folder_of,$(i))/$(notdir $(call file_of,$(i))))
 	$(Q)rmdir $(DESTDIR)$(LIBEXECDIR) 2>/dev/null || true
+
+SHELL_SRC += tests/tools/sysroot $(wildcard debian/*.prerm debian/*.postrm)
+
+# dpkg-buildpackage writes beside the tree and into it, so it gets a tree of its own. Variables that
+# were set for this make are not for that one.
+NOT_IN_DEB := BUILD SANITIZE WERROR CC CFLAGS CPPFLAGS LDFLAGS PREFIX BINDIR LIBEXECDIR MANDIR \
+	BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR UNITDIR SYSUSERSDIR TMPFILESDIR CATALOGDIR DESTDIR
+deb: ## Build a Debian package into build/deb/
+	$(Q)command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || { \
+		echo 'what makes packages is missing: apt install debhelper' >&2; exit 1; }
+	$(Q)there=$$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog); [ "$$there" = $(VERSION) ] || { \
+		echo "debian/changelog says $$there, the Makefile $(VERSION)" >&2; exit 1; }
+	$(Q)rm -rf $(BUILD)/deb
+	$(Q)mkdir -p $(BUILD)/deb/procsnap
+	$(Q)tar -c --exclude-vcs --exclude=./build --exclude=./$(BUILD) --exclude=*.o . | \
+		tar -x -C $(BUILD)/deb/procsnap
+	$(call say,DEB,$(BUILD)/deb)
+	$(Q)cd $(BUILD)/deb/procsnap && unset MAKEFLAGS MAKELEVEL MFLAGS $(NOT_IN_DEB) && \
+		DEB_BUILD_OPTIONS="nocheck $$DEB_BUILD_OPTIONS" DEB_BUILD_PROFILES=nocheck \
+		dpkg-buildpackage -us -uc -b >../build.log 2>&1 || { tail -n 30 ../build.log >&2; exit 1; }
+	$(Q)rm -rf $(BUILD)/deb/procsnap
 
 clean: ## Remove build/
 	$(Q)rm -rf $(BUILD) compile_commands.json

@@ -19,9 +19,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "cmd/worker/attach.h"
 #include "cmd/worker/live.h"
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/ipc.h"
 #include "common/job.h"
@@ -54,6 +54,7 @@ struct worker {
 	struct json *message; ///< that the job came in
 	struct json *go; ///< what the Go analyzer found, or NULL
 	struct capture *capture;
+	uint64_t plain_uid; ///< see find_plain_uid(), or UINT64_MAX
 	struct reserve reserve;
 	uint64_t first_offset; ///< of the segments in the core
 	struct core *core;
@@ -187,6 +188,8 @@ static struct json *describe_dump(const struct worker *w, struct snapshot *snap,
 	const struct gaps *gaps = core_gaps(w->core);
 	struct json *json = json_new_object();
 	describe_process(snap, json);
+	if (w->plain_uid != UINT64_MAX)
+		json_set_u64(json, "plain_uid", w->plain_uid);
 	json_set_u64(json, "threads", snap->n_threads);
 	json_set_text(json, "mode", snap->mode);
 	json_set_u64(json, "realtime_ns", snap->realtime_ns);
@@ -352,6 +355,40 @@ static void summarize(struct worker *w, struct snapshot *snap)
 	snap_error_destroy(err);
 }
 
+/// The one id that is four times in a line of /proc/PID/status; UINT64_MAX when they differ.
+static uint64_t single_id(const char *status, const char *key)
+{
+	const char *p = snap_line_value(status, key);
+	uint64_t first = UINT64_MAX;
+	for (int i = 0; p && i < 4; i++) {
+		_cleanup_free_ char *digits = strndup(p, strspn(p, "0123456789"));
+		uint64_t id;
+		if (!digits || snap_parse_u64(digits, &id) < 0 || (i && id != first))
+			return UINT64_MAX;
+		first = id;
+		p += strlen(digits);
+		p += strspn(p, "\t");
+	}
+	return first;
+}
+
+/**
+ * The user whose process it is in every respect, so that he may read the dump. It may become
+ * somebody else by execve() at any time, so this is asked while it stands still.
+ */
+static uint64_t find_plain_uid(const struct pidref *ref)
+{
+	_cleanup_close_ int piddir = pidref_open_proc(ref);
+	_cleanup_free_ char *status = NULL;
+	struct stat st;
+	if (piddir < 0 || snap_read_file_at(piddir, "status", 64 << 10, &status) < 0 ||
+	    fstatat(piddir, "environ", &st, 0) < 0)
+		return UINT64_MAX;
+	uint64_t uid = single_id(status, "Uid:"), gid = single_id(status, "Gid:");
+	// The files of one that is not dumpable are root's.
+	return st.st_uid == uid && st.st_gid == gid ? uid : UINT64_MAX;
+}
+
 static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct json **ret)
 {
 	_cleanup_(plan_destroyp) struct plan *plan = NULL;
@@ -360,6 +397,7 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 	if (err)
 		return err;
 	uint64_t pause_ns = 0;
+	w->plain_uid = find_plain_uid(&w->ref);
 	err = copy_while_held(w, snap, source, &plan);
 	struct snap_error *late = capture_release(w->capture, &pause_ns);
 	if (late && w->core && w->job.flags & JOB_KEEP_PARTIAL) {
@@ -371,9 +409,9 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 	}
 	if (!err)
 		err = core_finish(w->core, w->spool,
-				  &(struct core_facts){
-					  .pause_ns = pause_ns,
-					  .coredump_filter = effective_filter(&w->job, snap) });
+				  &(struct core_facts){ .pause_ns = pause_ns,
+							.coredump_filter =
+								effective_filter(&w->job, snap) });
 	reserve_deinit(&w->reserve);
 	if (!err && !(w->job.flags & JOB_NO_SUMMARY))
 		summarize(w, snap);
@@ -455,8 +493,8 @@ static struct snap_error *receive_job(struct worker *w)
 	w->output = fds[JOB_FD_OUTPUT];
 	r = pidref_from_fd(fds[JOB_FD_PIDFD], &w->ref);
 	if (r < 0)
-		return snap_error_new(SNAP_NO_PROCESS,
-				      "process %d ended before it could be dumped", w->job.pid);
+		return snap_error_new(SNAP_NO_PROCESS, "process %d ended before it could be dumped",
+				      w->job.pid);
 	return w->job.identity ? become(w->job.identity) : NULL;
 }
 

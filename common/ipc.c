@@ -82,10 +82,14 @@ int ipc_recv(int sock, struct json **ret, int ret_fds[static IPC_MAX_FDS])
 			      .msg_iovlen = 1,
 			      .msg_control = control.space,
 			      .msg_controllen = sizeof(control.space) };
-	ssize_t n;
-	do
+	ssize_t n = 0;
+	bool reset = false;
+	do {
+		// Told once when the other end was closed with something of ours unread, and before
+		// what it had said itself.
+		reset = reset || (n < 0 && errno == ECONNRESET);
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	} while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset)));
 	if (n < 0)
 		return -errno;
 	int fds[IPC_MAX_FDS];

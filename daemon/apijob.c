@@ -338,6 +338,10 @@ static struct snap_error *finish(struct apijob *job, struct json *result, struct
 {
 	const struct store_entry *entry = NULL;
 	_cleanup_free_ char *path = NULL;
+	// It may have become somebody else since it was asked for: what counts is what it was when
+	// it stood still.
+	if (job->id && json_get_u64(result, "plain_uid", UINT64_MAX) != job->id->uid)
+		job->id->plain = false;
 	if (job->draft) {
 		struct snap_error *err = publish(job, result, &entry);
 		if (err)

@@ -55,6 +55,23 @@ static ssize_t get(struct unpacking *u)
 	return n;
 }
 
+/// At least @min bytes, if there are so many: a pipe may hand out less.
+static ssize_t get_first(struct unpacking *u, size_t min)
+{
+	size_t len = 0;
+	while (len < min) {
+		ssize_t n = read(u->in, u->in_buf + len, sizeof(u->in_buf) - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	return (ssize_t)len;
+}
+
 static struct snap_error *copy(struct unpacking *u, ssize_t n)
 {
 	for (; n > 0; n = get(u)) {
@@ -92,7 +109,7 @@ static struct snap_error *decompress(struct unpacking *u, ZSTD_DStream *stream, 
 static struct snap_error *run(struct unpacking *u)
 {
 	static const uint8_t magic[4] = { 0x28, 0xb5, 0x2f, 0xfd };
-	ssize_t n = get(u);
+	ssize_t n = get_first(u, sizeof(magic));
 	if (n < 0)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot read");
 	if (n < (ssize_t)sizeof(magic) || memcmp(u->in_buf, magic, sizeof(magic)) != 0)

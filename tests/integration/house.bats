@@ -290,15 +290,15 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	needed() {
 		readelf -d "$BUILD/$1" | sed -nE 's/.*\(NEEDED\).*\[lib([a-z-]+).*/\1/p'
 	}
-	needed snapctl | grep -qx smartcols
-	needed snapctl | grep -qx json-c
-	needed procsnap-worker | grep -qx zstd
+	grep -qx smartcols <<<"$(needed snapctl)"
+	grep -qx json-c <<<"$(needed snapctl)"
+	grep -qx zstd <<<"$(needed procsnap-worker)"
 	none "$(needed snapctl | grep -E '^(dw|dwarf|z|elf|systemd|acl|cap)$')"
-	needed procsnapd | grep -qx systemd
+	grep -qx systemd <<<"$(needed procsnapd)"
 	none "$(needed procsnapd | grep -E '^(zstd|smartcols|dw|dwarf|z|elf|seccomp)$')"
 	none "$(needed procsnap-worker | grep -E '^(smartcols|dw|dwarf|z|elf|systemd|seccomp)$')"
-	needed procsnap-analyze | grep -qx seccomp
-	needed procsnap-analyze | grep -qx dwarf # which has names of libdw's, and other functions
+	grep -qx seccomp <<<"$(needed procsnap-analyze)"
+	grep -qx dwarf <<<"$(needed procsnap-analyze)" # which has names of libdw's, and other functions
 	none "$(needed procsnap-analyze | grep -E '^(smartcols|dw|elf|systemd)$')"
 }
 
@@ -407,7 +407,7 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 		-o -path "$BUILD" \) -prune -o -type f \( -name '*.[ch]' -o -name '*.go' -o -name '*.sh' \
 		-o -name '*.bash' -o -name '*.bats' -o -name '*.py' -o -name '*.fish' -o -name '*.scd' \
 		-o -name Makefile -o -path './tests/lint/*' -o -path './tests/run' \
-		-o -path './tests/bench/bench' -o -path './completions/*' -o -path './.ci/*' \
+		-o -path './tests/bench/*bench' -o -path './completions/*' -o -path './.ci/*' \
 		-o -name '.clang*' -o -name .cppcheck -o -name .editorconfig \) -print)
 	none "$bad"
 }
