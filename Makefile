@@ -260,6 +260,7 @@ fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with
 bench: all targets ## Compare with gdb's gcore and with delve on the same processes and cores
 	$(Q)tests/bench/bench $(BUILD)
 	$(Q)tests/bench/gobench $(BUILD)
+	$(Q)tests/bench/daemonbench $(BUILD)
 
 # -- Keeping the house clean -------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ cppcheck:cppcheck shellcheck:shellcheck codespell:codespell mandoc:mandoc valgri
 panicparse:panicparse python3:python3 runc:runc strace:strace
 systemd socat:socat fish:fish zsh:zsh bash-completion
 debhelper dpkg-dev:dpkg-buildpackage lintian:lintian debootstrap:debootstrap
-systemd-container:systemd-nspawn e2fsprogs acl bsdextrautils git:git file:file qemu-user-static:qemu-aarch64-static'
+systemd-container:systemd-nspawn e2fsprogs acl bsdextrautils git:git file:file
+qemu-user-static:qemu-aarch64-static'
 if [ "$(uname -m)" = x86_64 ]; then
 	TEST_WANT="$TEST_WANT gcc-multilib" # for processes of 32 bits
 fi
