@@ -28,6 +28,7 @@ struct job_run {
 	sd_event_source *child, *io, *timer;
 	struct json *last; ///< its last message
 	size_t position; ///< that was told last
+	uint64_t round; ///< when it is its user's turn; see enqueue()
 	bool cancelled, late;
 	bool skipped; ///< cancelled while it waited
 };
@@ -37,7 +38,8 @@ TAILQ_HEAD(run_list, job_run);
 struct jobs {
 	sd_event *event;
 	const struct config *config;
-	struct run_list waiting, running;
+	struct run_list waiting, running; ///< waiting: in the order of their rounds
+	uint64_t round; ///< of the job that began last
 	sd_event_source *turn; ///< starts jobs, from the loop
 	bool stopped;
 };
@@ -250,22 +252,45 @@ static size_t count_of_user(const struct run_list *list, uid_t uid)
 	return n;
 }
 
-/// The first of the user who has least running; NULL when nobody may start one.
+/// The last round that the user has a job in.
+static uint64_t last_round(const struct run_list *list, uid_t uid, uint64_t last)
+{
+	const struct job_run *run;
+	TAILQ_FOREACH(run, list, entry)
+	if (run->request.uid == uid)
+		last = MAX(last, run->round);
+	return last;
+}
+
+/**
+ * Puts it where it is its user's turn: each user has one job in each round, and whoever comes
+ * begins with the next one. So a user waits for one job of each of the others, however many they
+ * have.
+ */
+static void enqueue(struct jobs *jobs, struct job_run *run)
+{
+	struct job_run *before;
+	uint64_t last = last_round(&jobs->waiting, run->request.uid, jobs->round);
+	run->round = last_round(&jobs->running, run->request.uid, last) + 1;
+	TAILQ_FOREACH_REVERSE(before, &jobs->waiting, run_list, entry)
+	if (before->round <= run->round)
+		break;
+	if (before)
+		TAILQ_INSERT_AFTER(&jobs->waiting, before, run, entry);
+	else
+		TAILQ_INSERT_HEAD(&jobs->waiting, run, entry);
+}
+
+/// The first whose user may start one more; NULL when nobody may.
 static struct job_run *next(const struct jobs *jobs)
 {
-	struct job_run *run, *best = NULL;
-	size_t least = jobs->config->max_jobs_per_user;
+	struct job_run *run;
 	if (jobs_count(jobs).running >= jobs->config->max_jobs)
 		return NULL;
 	TAILQ_FOREACH(run, &jobs->waiting, entry)
-	{
-		size_t n = count_of_user(&jobs->running, run->request.uid);
-		if (n < least) {
-			best = run;
-			least = n;
-		}
-	}
-	return best;
+	if (count_of_user(&jobs->running, run->request.uid) < jobs->config->max_jobs_per_user)
+		return run;
+	return NULL;
 }
 
 static void tell_positions(struct jobs *jobs)
@@ -298,6 +323,7 @@ static int on_turn(sd_event_source *source _unused_, void *userdata)
 	while (!jobs->stopped && (run = next(jobs))) {
 		TAILQ_REMOVE(&jobs->waiting, run, entry);
 		TAILQ_INSERT_TAIL(&jobs->running, run, entry);
+		jobs->round = MAX(jobs->round, run->round);
 		struct snap_error *err = start(run);
 		if (!err)
 			continue;
@@ -394,7 +420,7 @@ struct snap_error *jobs_add(struct jobs *jobs, struct job_request *request, stru
 	run->jobs = jobs;
 	run->request = *request;
 	run->sock = -EBADF;
-	TAILQ_INSERT_TAIL(&jobs->waiting, run, entry);
+	enqueue(jobs, run);
 	want_turn(jobs);
 	*ret = run;
 	return NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Command many has as many goroutines as its argument says, in a few dozens of
-// groups. All wait, on stacks of 8 frames or so, until its input ends.
+// Command many has as many goroutines as its argument says, in a dozen
+// groups. All wait, on stacks of about 8 frames, until its input ends.
 package main
 
 import (
@@ -69,7 +69,7 @@ func descend(o *object, levels, n int) int {
 
 //go:noinline
 func work(o *object, n int) {
-	if descend(o, n/len(waits)%5, n) == 0 {
+	if descend(o, n/len(waits)%3, n) == 0 {
 		fmt.Println("impossible")
 	}
 }
