@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # procsnapd: its API as bytes and through snapctl, who may ask it for what, its store, its limits, and
 # what is left when a client or a process goes away. daemon-load.bats has it under load.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2317 # other shells expand; each test is a process
+# shellcheck disable=SC2010,SC2012,SC2016,SC2030,SC2031,SC2034,SC2154,SC2317 # other shells expand; each test is a process
 
 load common
 load ../tools/daemon
@@ -242,7 +242,8 @@ as_readers_see() { # CORE
 	refused InvalidRequest
 	ask Dump "{\"pid\":$PID,\"pidFileDescriptor\":0}" "fd=tmp:$OUT"
 	refused InvalidRequest pidfd
-	[ "$(cat "$OUT/full")" = something ] && [ ! -s "$OUT/empty" ]
+	[ "$(cat "$OUT/full")" = something ]
+	[ ! -s "$OUT/empty" ]
 	store_has 0
 	unharmed
 }
@@ -274,7 +275,9 @@ as_readers_see() { # CORE
 		.requester.comm == "snapctl" and .result.pause_ns > 0' "$path.json"
 	snapctl list --json
 	expect 0
-	[ "$(field .id)" = "$id" ] && [ "$(field .kind)" = live ] && [ "$(field .partial | cat)" != true ]
+	[ "$(field .id)" = "$id" ]
+	[ "$(field .kind)" = live ]
+	[ "$(jq .partial <<<"$output")" = false ]
 	snapctl list
 	[[ $output == *"$id"* ]]
 	snapctl list --pid 1 --no-legend
@@ -373,14 +376,14 @@ as_readers_see() { # CORE
 	END
 	mkdir "$DIR/bin"
 	cc -o "$DIR/bin/$(printf 'p\nq\033[2Jr')" "$DIR/name.c"
-	cp "$DIR/bin/"p* "$DIR/name"
-	"$DIR/bin/"p* "$sick" 3>&- &
+	local programs=("$DIR/bin/"p*)
+	"${programs[0]}" "$sick" 3>&- &
 	PID=$!
 	STARTED+=("$PID")
 	wait_for grep -q A/b "/proc/$PID/comm"
 	snapctl dump --store "$PID"
 	expect 0
-	LC_ALL=C grep -q $'\e' "$DIR/stdout" && fail "a name writes to the terminal"
+	never grep $'\e' "$DIR/stdout"
 	[ "$(wc -l <"$DIR/stdout")" = 1 ]
 	find "$STORE" -name 'core.e\\x1b[[]31m\\x0aA\\x2fb.0.*.zst' | grep -q . ||
 		fail "$(ls "$STORE")"
@@ -391,8 +394,8 @@ as_readers_see() { # CORE
 	id=$("$SNAPCTL" list --json | jq -r .id)
 	snapctl info "$id"
 	expect 0
-	! LC_ALL=C grep $'\e' "$DIR/stdout"
-	! LC_ALL=C grep -a $'\e' "$DIR/log"
+	never grep $'\e' "$DIR/stdout"
+	never grep -a $'\e' "$DIR/log"
 	daemon_stop
 	daemon_again
 	snapctl list --json
@@ -401,8 +404,8 @@ as_readers_see() { # CORE
 	cp "$VARLINK" "$DIR/bin/$(printf 'x\033]0;y\nprocsnapd: z')"
 	VARLINK=$(echo "$DIR/bin/"x*) ask Dump "{\"pid\":$PID,\"dryRun\":true}"
 	answered
-	! LC_ALL=C grep -a $'\e' "$DIR/log"
-	! grep -a '^procsnapd: z' "$DIR/log"
+	never grep -a $'\e' "$DIR/log"
+	never grep -a '^procsnapd: z' "$DIR/log"
 }
 
 @test "what is in the store that is not ours" {
@@ -422,7 +425,8 @@ as_readers_see() { # CORE
 	snapctl list --json
 	expect 0
 	[ -z "$output" ] || [ "$(wc -l <<<"$output")" = 1 ]
-	[ "$(cat "$STORE/notes")" = mine ] && [ -L "$STORE/core.a.0.$(printf '%032d' 1).1.1.zst" ]
+	[ "$(cat "$STORE/notes")" = mine ]
+	[ -L "$STORE/core.a.0.$(printf '%032d' 1).1.1.zst" ]
 	[ -s /etc/passwd ]
 }
 
@@ -613,7 +617,6 @@ as_readers_see() { # CORE
 	daemon_start
 	target_start simple
 	# The connection outlives whoever made it.
-	"$VARLINK" "$PROCSNAP_SOCKET" 'send={"method":"io.procsnap.List"}' recv >/dev/null
 	cat >"$DIR/orphan.py" <<-'END'
 		import os, socket, sys
 		s = socket.socket(socket.AF_UNIX)
@@ -623,15 +626,16 @@ as_readers_see() { # CORE
 		    s.connect(sys.argv[1])
 		    os._exit(0)
 		os.waitpid(child, 0)
+		open(sys.argv[2], 'w').close()
 		s.sendall(b'{"method":"io.procsnap.List"}\0')
 		print(s.recv(65536).rstrip(b'\0').decode())
 	END
 	need_command python3
 	kill -STOP "$DAEMON"
-	python3 "$DIR/orphan.py" "$PROCSNAP_SOCKET" >"$DIR/said" &
+	python3 "$DIR/orphan.py" "$PROCSNAP_SOCKET" "$DIR/gone" >"$DIR/said" 3>&- &
 	local client=$!
 	STARTED+=("$client")
-	sleep 0.5
+	wait_for test -e "$DIR/gone"
 	kill -CONT "$DAEMON"
 	wait "$client"
 	reply=$(cat "$DIR/said")
@@ -1112,7 +1116,7 @@ nothing_left() {
 	expect 0
 	wait "$client"
 	well_formed
-	! gone "$OCCUPIER"
+	never gone "$OCCUPIER"
 	unharmed
 }
 
@@ -1232,7 +1236,7 @@ MaxJobs=none' >"$DIR/conf"
 	target_start simple
 	dump --direct
 	expect 0
-	! grep -q "process $PID" "$DIR/log"
+	never grep "process $PID" "$DIR/log"
 	dump
 	expect 0
 	grep -q "process $PID" "$DIR/log"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034 # tests use what is set here; xargs expands
 # A daemon of the test's own, and ways to ask it. For tests that have loaded common.bash.
 
 DAEMON_USER=12345
@@ -52,6 +52,11 @@ daemon_stop() {
 
 daemon_lives() {
 	! gone "$DAEMON" || fail "the daemon has ended:" "$(tail "$DIR/log")" || return 1
+}
+
+# never COMMAND...: it fails. (A command with "!" before it does not end a test.)
+never() {
+	! "$@" || fail "this must not be: $*" || return 1
 }
 
 log_has() {
