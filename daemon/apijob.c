@@ -338,9 +338,11 @@ static struct snap_error *finish(struct apijob *job, struct json *result, struct
 {
 	const struct store_entry *entry = NULL;
 	_cleanup_free_ char *path = NULL;
+	if (!job->id)
+		return NULL; // what has been looked at is not a process
 	// It may have become somebody else since it was asked for: what counts is what it was when
 	// it stood still.
-	if (job->id && json_get_u64(result, "plain_uid", UINT64_MAX) != job->id->uid)
+	if (json_get_u64(result, "plain_uid", UINT64_MAX) != job->id->uid)
 		job->id->plain = false;
 	if (job->draft) {
 		struct snap_error *err = publish(job, result, &entry);
@@ -352,7 +354,7 @@ static struct snap_error *finish(struct apijob *job, struct json *result, struct
 			path = NULL;
 		json_set_text(reply, "path", path);
 	}
-	if (job->id && !(job->request.job.flags & JOB_DRY_RUN))
+	if (!(job->request.job.flags & JOB_DRY_RUN))
 		add_record(job, result, entry, path);
 	return NULL;
 }
