@@ -70,23 +70,27 @@ static void add_item(struct recorder *r, struct item *item)
 
 // ---- files ---------------------------------------------------------------------------------
 
-static struct record *load(const struct recorder *r, const char *name)
+/// -EBADMSG when it is damaged: nobody can read it, now or later. Other errors may pass.
+static int load(const struct recorder *r, const char *name, struct record **ret)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_close_ int fd =
 		openat(r->dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
-	    st.st_size > RECORD_FILE_MAX)
-		return NULL;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return errno == ENOENT || errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > RECORD_FILE_MAX)
+		return -EBADMSG;
 	text = malloc((size_t)st.st_size);
-	if (!text || snap_pread_full(fd, text, (size_t)st.st_size, 0) != st.st_size)
-		return NULL;
+	if (!text)
+		return -ENOMEM;
+	ssize_t n = snap_pread_full(fd, text, (size_t)st.st_size, 0);
+	if (n != st.st_size)
+		return n < 0 ? (int)n : -EBADMSG;
 	_cleanup_(json_destroyp) struct json *json = json_parse(text, (size_t)st.st_size);
-	struct record *record = NULL;
-	struct snap_error *err = json ? record_from_json(json, &record) : NULL;
+	struct snap_error *err = json ? record_from_json(json, ret) : NULL;
 	snap_error_destroy(err);
-	return record;
+	return json && !err ? 0 : -EBADMSG;
 }
 
 static int save(const struct recorder *r, const struct record *record,
@@ -200,16 +204,17 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 static void send_first(struct recorder *r)
 {
 	const struct item *item = STAILQ_FIRST(&r->items);
-	_cleanup_(record_destroyp) struct record *loaded = item->record ? NULL :
-									  load(r, item->name);
-	const struct record *record = item->record ? item->record : loaded;
+	_cleanup_(record_destroyp) struct record *loaded = NULL;
 	uint64_t now;
-	if (!record) { // damaged; nobody can read it, now or later
+	int failed = item->record ? 0 : load(r, item->name, &loaded);
+	if (failed == -EBADMSG) {
 		drop_first(r);
 		send_later(r, 0);
 		return;
 	}
-	struct snap_error *err = record_start_sending(record, &r->child);
+	struct snap_error *err =
+		failed ? snap_error_errno(SNAP_FAILED, -failed, "cannot read a record") :
+			 record_start_sending(item->record ? item->record : loaded, &r->child);
 	if (err) {
 		r->child = PIDREF_NULL;
 		retry_or_go_on(r, err);
