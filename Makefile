@@ -36,7 +36,7 @@ endif
 # library:Debian package
 NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev \
 	libseccomp:libseccomp-dev libcap:libcap-dev zlib:zlib1g-dev libsystemd:libsystemd-dev \
-	libacl:libacl1-dev
+	libacl:libacl1-dev libdw:libdw-dev libelf:libelf-dev
 no_build_goals := help clean uninstall format lint-text deb
 ifneq ($(filter-out $(no_build_goals),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(shell command -v $(PKG_CONFIG)),)
@@ -62,6 +62,7 @@ SECCOMP_LIBS := $(shell $(PKG_CONFIG) --libs libseccomp)
 SYSTEMD_LIBS := $(shell $(PKG_CONFIG) --libs libsystemd)
 ACL_LIBS := $(shell $(PKG_CONFIG) --libs libacl)
 CAP_LIBS := $(shell $(PKG_CONFIG) --libs libcap)
+DW_LIBS := $(shell $(PKG_CONFIG) --libs libdw libelf)
 DWARF_LIBS := -ldwarf $(shell $(PKG_CONFIG) --libs zlib)
 SMARTCOLS_CFLAGS := $(shell $(PKG_CONFIG) --cflags smartcols)
 SMARTCOLS_LIBS := $(shell $(PKG_CONFIG) --libs smartcols)
@@ -98,12 +99,15 @@ COMMON_SRC := $(wildcard common/*.c)
 PTRACE_SRC := $(call by_arch,ptrace)
 DUMPER_SRC := $(call by_arch,dumper)
 ANALYZER_SRC := $(wildcard analyzer/*.c analyzer/go/*.c)
+# Not one of them: what has libdw must not have libdwarf.
+STACKS_SRC := $(wildcard analyzer/stacks/*.c)
 DAEMON_SRC := $(wildcard daemon/*.c)
 SYSTEMD_SRC := $(wildcard systemd/*.c)
 SNAPCTL_SRC := $(wildcard cmd/snapctl/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnapd $(BUILD)/procsnap-worker $(BUILD)/procsnap-analyze
+PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnapd $(BUILD)/procsnap-worker \
+	$(BUILD)/procsnap-analyze $(BUILD)/procsnap-unwind
 MAN := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
 
 UNIT_SRC := $(wildcard tests/unit/test-*.c)
@@ -113,6 +117,8 @@ FUZZ_H := $(wildcard tests/fuzz/*.h tests/unit/go*.h)
 # Every fuzz target is also a plain program that runs its corpus once.
 REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+# Programs by which tests reach what no option of snapctl shows.
+DRIVERS := $(patsubst tests/drivers/%.c,$(BUILD)/tests/drivers/%,$(wildcard tests/drivers/*.c))
 TARGET_SRC := $(wildcard tests/targets/*.c)
 TARGETS := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(TARGET_SRC))
 TARGETS32 := $(patsubst %,$(BUILD)/targets/%-32,simple threads eintr signals bits32 memory churn \
@@ -169,6 +175,12 @@ $(BUILD)/procsnap-analyze: $(call obj,cmd/procsnap-analyze.c) $(BUILD)/libanalyz
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) \
 		$(CAP_LIBS) $(DWARF_LIBS)
 
+$(BUILD)/procsnap-unwind: $(call obj,cmd/procsnap-unwind.c analyzer/sandbox.c $(STACKS_SRC)) \
+		$(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) \
+		$(DW_LIBS)
+
 $(BUILD)/procsnapd: $(call obj,cmd/procsnapd.c) $(BUILD)/libdaemon.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) \
@@ -205,6 +217,11 @@ $(BUILD)/tests/fuzz-%: tests/fuzz/fuzz-%.c tests/fuzz/replay.c $(FUZZ_H) $(BUILD
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
 		$(JSON_LIBS) $(ZSTD_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) $(CAP_LIBS)
 
+$(BUILD)/tests/drivers/%: tests/drivers/%.c $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
+
 $(BUILD)/targets/%: tests/targets/%.c $(wildcard tests/targets/*.h)
 	$(call say,TARGET,$@)
 	$(Q)mkdir -p $(@D)
@@ -225,7 +242,7 @@ $(BUILD)/targets/%: tests/targets/%/main.go tests/targets/%/go.mod
 		-o $(abspath $@) . || echo "no Go: apt install golang-go; its tests will be skipped"
 
 targets: $(TARGETS) $(TARGETS32) $(GO_TARGETS) ## Build the processes that tests dump
-tests: $(UNITS) $(REPLAYS) targets ## Build all tests
+tests: $(UNITS) $(REPLAYS) $(DRIVERS) targets ## Build all tests
 
 check: ## Run all tests (as root; what needs root is skipped otherwise)
 	$(Q)$(MAKE) --no-print-directory WERROR=1 all tests
@@ -264,7 +281,7 @@ bench: all targets ## Compare with gdb's gcore and with delve on the same proces
 
 # -- Keeping the house clean -------------------------------------------------------------------
 
-LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(DAEMON_SRC) \
+LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(STACKS_SRC) $(DAEMON_SRC) \
 	$(SYSTEMD_SRC) $(SNAPCTL_SRC) \
 	$(wildcard cmd/*.c cmd/worker/*.c)
 SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/*bench tests/lint/*) \
@@ -308,7 +325,8 @@ compile_commands.json: Makefile ## Compilation database for clangd
 
 # file:folder it is installed in
 INSTALLED := $(BUILD)/snapctl:$(BINDIR) $(BUILD)/procsnapd:$(LIBEXECDIR) \
-	$(BUILD)/procsnap-worker:$(LIBEXECDIR) $(BUILD)/procsnap-analyze:$(LIBEXECDIR)
+	$(BUILD)/procsnap-worker:$(LIBEXECDIR) $(BUILD)/procsnap-analyze:$(LIBEXECDIR) \
+	$(BUILD)/procsnap-unwind:$(LIBEXECDIR)
 INSTALLED_DATA := $(foreach m,$(MAN),$(m):$(MANDIR)/man$(subst .,,$(suffix $(m)))) \
 	completions/_snapctl:$(ZSHCOMPDIR) completions/snapctl.fish:$(FISHCOMPDIR) \
 	systemd/units/procsnapd.socket:$(UNITDIR) $(BUILD)/gen/procsnapd.service:$(UNITDIR) \

@@ -2,6 +2,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
@@ -31,6 +32,18 @@ static const int allowed[] _unused_ = {
 	SCMP_SYS(exit_group),
 };
 
+/// What libelf asks of a descriptor besides.
+static const int allowed_mapping[] _unused_ = {
+	SCMP_SYS(fstat), // how large it is
+};
+
+/// Calls that look for a file: libdw takes the answer that there is none.
+static const int missing[] _unused_ = {
+	SCMP_SYS(open),	      SCMP_SYS(openat), SCMP_SYS(stat),	  SCMP_SYS(lstat),
+	SCMP_SYS(newfstatat), SCMP_SYS(statx),	SCMP_SYS(access), SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getcwd),
+};
+
 /// A limit that is lower already stays: few may raise it, and whoever set it meant it.
 static int limit(int what, uint64_t value)
 {
@@ -56,7 +69,24 @@ static int drop_capabilities(void)
 	return r;
 }
 
-static int load_filter(void)
+#if !defined(__SANITIZE_ADDRESS__)
+static int add_rules_mapping(scmp_filter_ctx ctx)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_mapping); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_mapping[i], 0);
+	// Whether a descriptor is one.
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+				     SCMP_A1(SCMP_CMP_EQ, F_GETFD));
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(missing); i++)
+		if (missing[i] >= 0) // newer architectures lack the older calls
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOENT), missing[i], 0);
+	return r;
+}
+#endif
+
+static int load_filter(enum sandbox_kind kind _unused_)
 {
 #if defined(__SANITIZE_ADDRESS__)
 	return 0; // the sanitizer's own runtime needs much more
@@ -71,6 +101,8 @@ static int load_filter(void)
 	if (r == 0) // PROT_EXEC is 4, in the third argument
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, 4, 0));
+	if (r == 0 && kind == SANDBOX_MAPS)
+		r = add_rules_mapping(ctx);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -90,11 +122,12 @@ struct snap_error *sandbox_enter(const struct sandbox_limits *limits)
 		r = limit(RLIMIT_CPU, limits->cpu_seconds);
 #if !defined(__SANITIZE_ADDRESS__)
 	if (r == 0)
-		r = limit(RLIMIT_AS, limits->memory_bytes);
+		r = limit(limits->kind == SANDBOX_MAPS ? RLIMIT_DATA : RLIMIT_AS,
+			  limits->memory_bytes);
 #endif
 	if (r == 0)
 		r = drop_capabilities();
 	if (r == 0)
-		r = load_filter();
+		r = load_filter(limits->kind);
 	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot enter the sandbox") : NULL;
 }

@@ -23,6 +23,7 @@ enum { CHUNK = 64 << 10 };
 #define START_NS 10000000000ULL
 
 struct analysis {
+	const char *program; ///< its name
 	pid_t pid;
 	int sock, lines;
 	bool ready, done; ///< it has said so
@@ -69,7 +70,7 @@ char *analysis_from_hex(const char *hex)
 
 // ---- starting ------------------------------------------------------------------------------
 
-static void exec_analyzer(const char *path, int sock, int lines)
+static void exec_analyzer(const char *path, const char *name, int sock, int lines)
 {
 	sigset_t none;
 	// Without whoever asked there is nobody to answer.
@@ -84,14 +85,15 @@ static void exec_analyzer(const char *path, int sock, int lines)
 		_exit(126);
 	(void)close(STDIN_FILENO);
 	(void)close_range(ANALYSIS_SOCKET_FD + 1, ~0U, 0); // those we made, on kernels that can
-	execle(path, "procsnap-analyze", (char *)NULL, (char *[]){ NULL });
+	// Without DEBUGINFOD_URLS, among others: libdw would go to the network.
+	execle(path, name, (char *)NULL, (char *[]){ NULL });
 	_exit(127);
 }
 
 static struct snap_error *start(struct analysis *run)
 {
 	_cleanup_free_ char *path = NULL;
-	struct snap_error *err = program_find("procsnap-analyze", &path);
+	struct snap_error *err = program_find(run->program, &path);
 	int pair[2], lines[2];
 	if (err)
 		return err;
@@ -106,14 +108,14 @@ static struct snap_error *start(struct analysis *run)
 	}
 	run->pid = fork();
 	if (run->pid == 0)
-		exec_analyzer(path, pair[1], lines[1]);
+		exec_analyzer(path, run->program, pair[1], lines[1]);
 	int errnum = errno;
 	snap_closep(&pair[1]);
 	snap_closep(&lines[1]);
 	run->sock = pair[0];
 	run->lines = lines[0];
 	if (run->pid < 0)
-		return snap_error_errno(SNAP_FAILED, errnum, "cannot start procsnap-analyze");
+		return snap_error_errno(SNAP_FAILED, errnum, "cannot start %s", run->program);
 	(void)fcntl(run->lines, F_SETFL, O_NONBLOCK); // only read when there is something anyway
 	return NULL;
 }
@@ -150,7 +152,7 @@ static struct snap_error *on_message(struct analysis *run)
 		return NULL;
 	}
 	if (r < 0)
-		return snap_error_errno(SNAP_FAILED, -r, "procsnap-analyze answers nonsense");
+		return snap_error_errno(SNAP_FAILED, -r, "%s answers nonsense", run->program);
 	for (int i = 0; i < IPC_MAX_FDS; i++)
 		snap_closep(&fds[i]);
 	if (json_get(json, "open"))
@@ -162,7 +164,7 @@ static struct snap_error *on_message(struct analysis *run)
 	else
 		return job_error_from_json(json);
 	return r < 0 && r != -EPIPE && r != -ECONNRESET ?
-		       snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-analyze") :
+		       snap_error_errno(SNAP_FAILED, -r, "cannot talk to %s", run->program) :
 		       NULL;
 }
 
@@ -175,7 +177,7 @@ static struct snap_error *take_line(struct analysis *run, const char *text, size
 		kind = strndup(text + 2, (size_t)(quote - text - 2));
 	const struct json *value = kind ? json_get(json, kind) : NULL;
 	if (!value)
-		return snap_error_new(SNAP_FAILED, "procsnap-analyze answers nonsense");
+		return snap_error_new(SNAP_FAILED, "%s answers nonsense", run->program);
 	int r = run->callbacks->line(run->callbacks->userdata, kind, value);
 	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot take what the analysis found") :
 		       NULL;
@@ -284,11 +286,12 @@ static struct snap_error *reap(struct analysis *run)
 	return !run->done || status ? death_error(status) : NULL;
 }
 
-struct snap_error *analysis_create(struct analysis **ret)
+static struct snap_error *create(const char *program, struct analysis **ret)
 {
 	_cleanup_(analysis_destroyp) struct analysis *run = calloc(1, sizeof(*run));
 	if (!run)
 		return snap_error_oom();
+	run->program = program;
 	run->pid = -1;
 	run->sock = run->lines = -EBADF;
 	struct snap_error *err = start(run);
@@ -296,6 +299,16 @@ struct snap_error *analysis_create(struct analysis **ret)
 		return err;
 	*ret = TAKE_PTR(run);
 	return NULL;
+}
+
+struct snap_error *analysis_create(struct analysis **ret)
+{
+	return create("procsnap-analyze", ret);
+}
+
+struct snap_error *analysis_create_unwinder(struct analysis **ret)
+{
+	return create("procsnap-unwind", ret);
 }
 
 void analysis_destroy(struct analysis *analysis)
@@ -327,7 +340,7 @@ struct snap_error *analysis_run(struct analysis *analysis, const int fds[ANALYSI
 	size_t n = fds[ANALYSIS_FD_MEMORY] >= 0 ? 2 : 1;
 	int r = ipc_send(analysis->sock, request, fds, n, 0);
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		return snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-analyze");
+		return snap_error_errno(SNAP_FAILED, -r, "cannot talk to %s", analysis->program);
 	struct snap_error *err = follow(analysis, deadline_ns ? snap_now_ns() + deadline_ns : 0);
 	return err ? err : reap(analysis);
 }

@@ -5,11 +5,11 @@
 #include "json.h"
 
 /**
- * DOC: Running procsnap-analyze
+ * DOC: Running procsnap-analyze and procsnap-unwind
  *
  * The analyzer gets an open core and a request, and answers with JSON lines. It has no file system:
- * when it needs the file of a program it asks, and whoever started it opens it. Both sides are
- * here, so that they cannot disagree:
+ * when it needs the file of a program it asks, and whoever started it opens it. procsnap-unwind is
+ * talked to in the same way (common/stacks.h does that). Their side is in common/analyst.h:
  *
  *   ready (socket)     {"ready": true}, from inside the sandbox
  *   request (socket)   {"version", options...} with the core's descriptor, or, for a process that
@@ -43,6 +43,8 @@ struct analysis_callbacks {
 struct analysis;
 /// Starts procsnap-analyze, which then waits for its request.
 struct snap_error *analysis_create(struct analysis **ret) _must_check_;
+/// The same with procsnap-unwind.
+struct snap_error *analysis_create_unwinder(struct analysis **ret) _must_check_;
 /// Waits until it stands in its sandbox and can begin at once. Not needed before analysis_run().
 struct snap_error *analysis_await_ready(struct analysis *analysis) _must_check_;
 /// Ends it, if it has not ended.

@@ -13,6 +13,7 @@
 // The program is not started here, so what follows its answers must be reached from inside. Other
 // names, since the library has these already.
 #define analysis_create client_create
+#define analysis_create_unwinder client_create_unwinder
 #define analysis_destroy client_destroy
 #define analysis_destroyp client_destroyp
 #define analysis_await_ready client_await_ready
@@ -97,7 +98,7 @@ static void run_client(const uint8_t *data, size_t size)
 {
 	struct client c = { .lines = 0 };
 	const struct analysis_callbacks callbacks = { on_open, on_line, &c };
-	struct analysis run = { .pid = -1, .callbacks = &callbacks };
+	struct analysis run = { .program = "program", .pid = -1, .callbacks = &callbacks };
 	struct patches in = { data, size };
 	int sock[2], lines[2];
 	REQUIRE(ipc_pair(sock) == 0 && pipe2(lines, O_CLOEXEC) == 0);
