@@ -107,7 +107,7 @@ SNAPCTL_SRC := $(wildcard cmd/snapctl/*.c)
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 PROGRAMS := $(BUILD)/snapctl $(BUILD)/procsnapd $(BUILD)/procsnap-worker \
-	$(BUILD)/procsnap-analyze $(BUILD)/procsnap-unwind
+	$(BUILD)/procsnap-analyze $(BUILD)/procsnap-unwind $(BUILD)/procsnap-corehook
 MAN := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
 
 UNIT_SRC := $(wildcard tests/unit/test-*.c)
@@ -168,6 +168,11 @@ $(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c $(wildcard cmd/worker
 		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS)
+
+$(BUILD)/procsnap-corehook: $(call obj,cmd/procsnap-corehook.c $(wildcard cmd/corehook/*.c)) \
+		$(BUILD)/libptrace.a $(BUILD)/libdumper.a $(BUILD)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
 
 $(BUILD)/procsnap-analyze: $(call obj,cmd/procsnap-analyze.c) $(BUILD)/libanalyzer.a \
 		$(BUILD)/libcommon.a
@@ -283,7 +288,7 @@ bench: all targets ## Compare with gdb's gcore and with delve on the same proces
 
 LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(STACKS_SRC) $(DAEMON_SRC) \
 	$(SYSTEMD_SRC) $(SNAPCTL_SRC) \
-	$(wildcard cmd/*.c cmd/worker/*.c)
+	$(wildcard cmd/*.c cmd/worker/*.c cmd/corehook/*.c)
 SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/*bench tests/lint/*) \
 	tests/golang/fetch tests/golang/matrix tests/golang/crash tests/tools/fetch-coredumpctl \
 	$(wildcard completions/*.bash)
@@ -326,7 +331,7 @@ compile_commands.json: Makefile ## Compilation database for clangd
 # file:folder it is installed in
 INSTALLED := $(BUILD)/snapctl:$(BINDIR) $(BUILD)/procsnapd:$(LIBEXECDIR) \
 	$(BUILD)/procsnap-worker:$(LIBEXECDIR) $(BUILD)/procsnap-analyze:$(LIBEXECDIR) \
-	$(BUILD)/procsnap-unwind:$(LIBEXECDIR)
+	$(BUILD)/procsnap-unwind:$(LIBEXECDIR) $(BUILD)/procsnap-corehook:$(LIBEXECDIR)
 INSTALLED_DATA := $(foreach m,$(MAN),$(m):$(MANDIR)/man$(subst .,,$(suffix $(m)))) \
 	completions/_snapctl:$(ZSHCOMPDIR) completions/snapctl.fish:$(FISHCOMPDIR) \
 	systemd/units/procsnapd.socket:$(UNITDIR) $(BUILD)/gen/procsnapd.service:$(UNITDIR) \

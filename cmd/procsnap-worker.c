@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "cmd/worker/attach.h"
+#include "cmd/worker/deliver.h"
+#include "cmd/worker/finish.h"
 #include "cmd/worker/live.h"
 #include "common/clock.h"
 #include "common/fd.h"
@@ -28,7 +30,6 @@
 #include "common/str.h"
 #include "dumper/core.h"
 #include "dumper/plan.h"
-#include "dumper/sink.h"
 #include "ptrace/capture.h"
 
 enum {
@@ -51,6 +52,7 @@ struct worker {
 	struct job job;
 	struct pidref ref;
 	int spool, output;
+	int stacks; ///< of JOB_FINISH, else -EBADF
 	struct json *message; ///< that the job came in
 	struct json *go; ///< what the Go analyzer found, or NULL
 	struct capture *capture;
@@ -100,6 +102,13 @@ static void report(struct worker *w, uint64_t done)
 static void on_progress(void *userdata, uint64_t done)
 {
 	report(userdata, done);
+}
+
+static void on_phase(void *userdata, const char *phase, uint64_t total)
+{
+	struct worker *w = userdata;
+	w->phase = phase;
+	w->total_bytes = total;
 }
 
 static uint32_t plan_flags(const struct job *job)
@@ -195,8 +204,9 @@ static struct json *describe_dump(const struct worker *w, struct snapshot *snap,
 	json_set_u64(json, "realtime_ns", snap->realtime_ns);
 	json_set_u64(json, "pause_ns", pause_ns);
 	struct stat st = { 0 };
+	(void)fstat(w->spool, &st);
+	json_set_u64(json, "bytes", (uint64_t)st.st_size);
 	(void)fstat(w->output >= 0 && w->job.flags & JOB_COMPRESS ? w->output : w->spool, &st);
-	json_set_u64(json, "bytes", core_size(w->core));
 	json_set_u64(json, "bytes_on_disk", (uint64_t)st.st_blocks * 512);
 	json_set(json, "gaps", describe_gaps(gaps));
 	json_set_u64(json, "gap_bytes", gaps->bytes);
@@ -319,37 +329,11 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 			 w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0, &progress);
 }
 
-/// Gives the raw core its final form.
-static struct snap_error *deliver(struct worker *w)
-{
-	struct sink_progress progress = { on_progress, w };
-	uint64_t size = core_size(w->core);
-	struct snap_error *err = NULL;
-	int last = w->spool;
-	w->total_bytes = size;
-	if (w->job.flags & JOB_COMPRESS) {
-		w->phase = "compressing";
-		last = w->output;
-		err = sink_zstd(w->spool, size, w->output, w->job.level, count_threads(),
-				&progress);
-	} else if (w->job.flags & JOB_STREAM) {
-		w->phase = "writing";
-		err = sink_stream(w->spool, size, w->output, &progress);
-	}
-	if (!err && w->job.flags & JOB_SYNC) {
-		w->phase = "syncing";
-		if (fsync(last) < 0)
-			err = snap_error_errno(snap_code_from_errno(errno), errno,
-					       "cannot write the core to disk");
-	}
-	return err;
-}
-
 /// Adds what the goroutines of a Go program did. A core is good without it.
 static void summarize(struct worker *w, struct snapshot *snap)
 {
 	w->phase = "analysing";
-	struct snap_error *err = attach_summary(w->core, w->spool, &w->ref, &w->go);
+	struct snap_error *err = attach_summary(w->spool, &w->ref, &w->go);
 	if (err)
 		snapshot_warn(snap, "no summary of goroutines is attached: %s", err->message);
 	snap_error_destroy(err);
@@ -416,7 +400,8 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 	if (!err && !(w->job.flags & JOB_NO_SUMMARY))
 		summarize(w, snap);
 	if (!err)
-		err = deliver(w);
+		err = deliver(&(struct delivery){ &w->job, w->spool, w->output, count_threads(),
+						  on_phase, on_progress, w });
 	if (!err) {
 		warn_partial_threads(snap);
 		*ret = describe_dump(w, snap, pause_ns);
@@ -429,6 +414,10 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 
 static struct snap_error *run(struct worker *w, struct json **ret)
 {
+	if (w->job.flags & JOB_FINISH)
+		return finish(&(struct delivery){ &w->job, w->spool, w->output, count_threads(),
+						  on_phase, on_progress, w },
+			      w->stacks, ret);
 	const struct capture_options options = { .max_pause_ns = w->job.max_pause_ns,
 						 .stall_ns = STALL_NS };
 	struct snap_error *err = capture_create(&w->ref, &options, &w->capture);
@@ -491,6 +480,10 @@ static struct snap_error *receive_job(struct worker *w)
 					"by snapctl, of the same version");
 	w->spool = fds[JOB_FD_SPOOL];
 	w->output = fds[JOB_FD_OUTPUT];
+	if (w->job.flags & JOB_FINISH) {
+		w->stacks = fds[JOB_FD_STACKS];
+		return NULL;
+	}
 	r = pidref_from_fd(fds[JOB_FD_PIDFD], &w->ref);
 	if (r < 0)
 		return snap_error_new(SNAP_NO_PROCESS, "process %d ended before it could be dumped",
@@ -526,7 +519,8 @@ int main(int argc, char *argv[])
 	}
 	set_up_signals();
 	struct worker w = {
-		.ref = PIDREF_NULL, .reserve.fd = -EBADF, .spool = -EBADF, .output = -EBADF
+		.ref = PIDREF_NULL, .reserve.fd = -EBADF, .spool = -EBADF, .output = -EBADF,
+		.stacks = -EBADF
 	};
 	_cleanup_(json_destroyp) struct json *reply = NULL;
 	struct json *result = NULL;

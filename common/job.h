@@ -19,6 +19,7 @@
 
 enum job_fd {
 	JOB_FD_PIDFD, ///< of the process
+	JOB_FD_STACKS = JOB_FD_PIDFD, ///< instead, for JOB_FINISH: an empty file for them, JSON
 	JOB_FD_SPOOL, ///< empty regular file, read and write: the raw core is written there
 	JOB_FD_OUTPUT, ///< for JOB_STREAM and JOB_COMPRESS: where the sink writes
 	JOB_FD_MAX,
@@ -37,6 +38,8 @@ enum job_flags {
 	JOB_HAS_FILTER = 1U << 6, ///< filter counts, not the process's own coredump_filter
 	JOB_SYNC = 1U << 7, ///< fsync() the file that was written last
 	JOB_NO_SUMMARY = 1U << 8, ///< do not look for goroutines
+	/// The spool is a finished core: add what can be found out about it, then as for any other.
+	JOB_FINISH = 1U << 10,
 	JOB_ANALYZE = 1U << 9, ///< no core: analyse the process; lines go to the spool
 };
 

@@ -116,7 +116,11 @@ struct snapshot {
 	struct snap_mapping *mappings; ///< ascending, not overlapping
 	size_t n_mappings;
 	struct strbuf names; ///< NUL-terminated mapping names one after the other
-	char *mode; ///< how the memory was frozen: "copy"
+	/// The notes as the kernel made them, of a crash; borrowed. NULL: they are made of what is
+	/// here, and the threads have registers.
+	const void *notes;
+	size_t notes_size;
+	char *mode; ///< how the memory was frozen: "copy", "crash"
 	uint64_t realtime_ns, monotonic_ns; ///< when all threads had stopped
 	char **warnings; ///< things to tell the user that are no gaps
 	size_t n_warnings;

@@ -35,6 +35,27 @@ int arch_xsave_layout(const struct snap_machine *machine, struct strbuf *buf)
 	return 0;
 }
 
+void arch_get_pc_sp(const struct snap_machine *machine, struct span regs, uint64_t *ret_pc,
+		    uint64_t *ret_sp)
+{
+	// Places in struct user_regs_struct and user_regs_struct32, arch/x86/include/asm/user*.h.
+	enum { RIP = 16, RSP = 19, EIP = 12, ESP = 15 };
+	uint64_t pc, sp;
+	if (machine->elf_machine == EM_X86_64 && machine->elf_class == ELFCLASS64) {
+		pc = span_u64(&regs, RIP * 8UL);
+		sp = span_u64(&regs, RSP * 8UL);
+	} else if (machine->elf_machine == EM_386) {
+		pc = span_u32(&regs, EIP * 4UL);
+		sp = span_u32(&regs, ESP * 4UL);
+	} else {
+		return;
+	}
+	if (!regs.bad) {
+		*ret_pc = pc;
+		*ret_sp = sp;
+	}
+}
+
 /*
  * The target description. gdb fixes the names of features and registers and their order (gdb
  * manual, "i386 Features"); the types are gdb's own or built here. It is written by tables: a run

@@ -42,7 +42,6 @@ struct core {
 	uint64_t *offsets; ///< of each segment in the file
 	uint64_t notes_offset, notes_bytes; ///< all but procsnap's own
 	uint64_t note_room, size;
-	uint64_t attached_offset, attached_bytes; ///< of the second segment of notes, or 0
 	struct gaps gaps;
 	atomic_bool abort;
 
@@ -70,7 +69,7 @@ static bool is64(const struct core *c)
 
 static void lay_out(struct core *c, uint64_t first_offset)
 {
-	size_t headers = c->plan->n + 2; // the notes, and those that core_attach() adds
+	size_t headers = c->plan->n + 2; // the notes, and those that attach_note() adds
 	size_t ehdr = is64(c) ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
 	size_t phdr = is64(c) ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 	size_t shdr = is64(c) ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
@@ -525,6 +524,35 @@ struct snap_error *core_copy(struct core *c, struct memsource *source, int fd,
 	return err ? err : TAKE_PTR(c->error);
 }
 
+const struct plan *core_plan(const struct core *c)
+{
+	return c->plan;
+}
+
+struct snap_error *core_put(struct core *c, int fd, size_t i, uint64_t offset, const char *buf,
+			    size_t len, uint32_t flags)
+{
+	if (c->abort) {
+		core_miss(c, i, offset);
+		return NULL;
+	}
+	c->flags = flags;
+	int r = pages_write(fd, buf, len, c->offsets[i] + offset);
+	if (r < 0) {
+		(void)write_failed(c, -r);
+		if (c->abort)
+			core_miss(c, i, offset);
+	}
+	return TAKE_PTR(c->error);
+}
+
+void core_miss(struct core *c, size_t i, uint64_t offset)
+{
+	const struct plan_segment *seg = &c->plan->segments[i];
+	gaps_add(&c->gaps, seg->map->start + offset, seg->map->start + seg->dump_bytes,
+		 GAP_ABORTED);
+}
+
 /// Adds procsnap's own note; the list of gaps is cut to the room that was left for it.
 static int add_snapnote(struct core *c, const struct core_facts *facts)
 {
@@ -582,7 +610,7 @@ static uint32_t segment_flags(const struct snap_mapping *map)
 // The structures of both widths have the same member names, but not the same order.
 #define ADD_HEADERS(Ehdr, Phdr, Shdr, c, buf)                                                    \
 	do {                                                                                     \
-		size_t headers = (c)->plan->n + ((c)->attached_bytes ? 2 : 1);                   \
+		size_t headers = (c)->plan->n + 1;                                               \
 		bool many = headers >= PN_XNUM;                                                  \
 		Ehdr ehdr = {                                                                    \
 			.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3,                         \
@@ -621,11 +649,6 @@ static uint32_t segment_flags(const struct snap_mapping *map)
 				(__typeof__(phdr.p_memsz))(seg->map->end - seg->map->start);     \
 			r = strbuf_add((buf), &phdr, sizeof(phdr));                              \
 		}                                                                                \
-		phdr = (Phdr){ .p_type = PT_NOTE, .p_align = 4 };                                \
-		phdr.p_offset = (__typeof__(phdr.p_offset))(c)->attached_offset;                 \
-		phdr.p_filesz = (__typeof__(phdr.p_filesz))(c)->attached_bytes;                  \
-		if (r >= 0 && (c)->attached_bytes)                                               \
-			r = strbuf_add((buf), &phdr, sizeof(phdr));                              \
 		/* the ELF way to say more than fits: gABI "Number of program headers" */        \
 		Shdr shdr = { .sh_type = SHT_NULL, .sh_size = 1 };                               \
 		shdr.sh_info = (__typeof__(shdr.sh_info))headers;                                \
@@ -661,10 +684,11 @@ static void on_lost(void *userdata, uint64_t offset, uint64_t len)
 }
 
 /// Ends what core_copy() left for after the pause.
-static struct snap_error *settle(struct core *c, int fd)
+static struct snap_error *settle(struct core *c, int fd, bool defer_writing)
 {
 	// Begins the writing, so that what follows here does not have to wait for it later.
-	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	if (!defer_writing)
+		(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	int r = c->reserve ? reserve_flush(c->reserve,
 					   c->flags & CORE_KEEP_PARTIAL ? on_lost : NULL, c) :
 			     0;
@@ -687,7 +711,7 @@ static struct snap_error *write_headers(const struct core *c, int fd)
 
 struct snap_error *core_finish(struct core *c, int fd, const struct core_facts *facts)
 {
-	struct snap_error *err = settle(c, fd);
+	struct snap_error *err = settle(c, fd, facts->defer_writing);
 	if (err)
 		return err;
 	gaps_close(&c->gaps);
@@ -703,21 +727,4 @@ struct snap_error *core_finish(struct core *c, int fd, const struct core_facts *
 		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end,
 				(off_t)(c->offsets[0] - end));
 	return write_headers(c, fd); // last, for without them the file is no core
-}
-
-struct snap_error *core_attach(struct core *c, int fd, uint32_t type, const void *data, size_t len)
-{
-	struct note_writer notes;
-	uint64_t start = ALIGN_UP(c->size, (uint64_t)PAGE);
-	note_writer_init(&notes, fd, start);
-	note_write(&notes, SNAPNOTE_OWNER, type, data, len, len);
-	int r = note_writer_flush(&notes);
-	if (r < 0)
-		return write_error(-r);
-	if (!is64(c) && notes.offset > UINT32_MAX)
-		return NULL; // a 32-bit core has no way to say where it is
-	c->attached_offset = start;
-	c->attached_bytes = notes.offset - start;
-	c->size = notes.offset;
-	return write_headers(c, fd);
 }

@@ -73,7 +73,19 @@ struct snap_error *core_copy(struct core *core, struct memsource *source, int fd
 /// Makes a core_copy() that is under way end early, in any thread or a signal handler.
 void core_abort(struct core *core);
 
+/// The plan it was made with. Borrowed.
+const struct plan *core_plan(const struct core *core);
+/**
+ * Instead of core_copy(), for memory that comes one piece after the other: writes @len bytes (whole
+ * pages, of which zeros become holes) at @offset of segment @i.
+ */
+struct snap_error *core_put(struct core *core, int fd, size_t i, uint64_t offset, const char *buf,
+			    size_t len, uint32_t flags) _must_check_;
+/// Segment @i has nothing from @offset on: a gap.
+void core_miss(struct core *core, size_t i, uint64_t offset);
+
 struct core_facts {
+	bool defer_writing; ///< leave it to others when the kernel begins to write to the disk
 	uint64_t pause_ns;
 	uint32_t coredump_filter; ///< the mask that was followed
 };
@@ -81,13 +93,6 @@ struct core_facts {
 /// Writes headers and notes. The gaps are final afterwards.
 struct snap_error *core_finish(struct core *core, int fd, const struct core_facts *facts)
 	_must_check_;
-
-/**
- * Adds a note of @len bytes behind everything else of a finished core, in a second PT_NOTE segment
- * for which the headers have room. Readers that know only one find the first one as before.
- */
-struct snap_error *core_attach(struct core *core, int fd, uint32_t type, const void *data,
-			       size_t len) _must_check_;
 
 /// What is missing; sorted once the core is finished. Borrowed.
 const struct gaps *core_gaps(const struct core *core);

@@ -244,6 +244,11 @@ static void add_regsets(const struct snap_thread *thread, struct note_writer *w)
 
 void notes_write(const struct snapshot *snap, struct note_writer *w)
 {
+	if (snap->notes) {
+		put(w, snap->notes, snap->notes_size);
+		put_zeros(w, ALIGN_UP(snap->notes_size, (size_t)4) - snap->notes_size);
+		return;
+	}
 	for (size_t i = 0; i < snap->n_threads; i++) {
 		const struct snap_thread *thread = &snap->threads[i];
 		add_prstatus(snap, thread, w);

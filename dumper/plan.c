@@ -15,6 +15,7 @@ static const char *const class_names[PLAN_CLASS_MAX] = {
 	[PLAN_HUGETLB] = "huge page files",
 	[PLAN_ELF_HEADER] = "ELF headers",
 	[PLAN_SPECIAL] = "kernel pages",
+	[PLAN_BY_KERNEL] = "dumped by the kernel",
 	[PLAN_NOT_TOUCHED] = "never touched",
 	[PLAN_FILTERED] = "left out by the filter",
 	[PLAN_DONTDUMP] = "left out by MADV_DONTDUMP",
@@ -188,6 +189,18 @@ struct snap_error *plan_create(const struct snapshot *snap, struct memsource *so
 	add_up(plan);
 	*ret = TAKE_PTR(plan);
 	return NULL;
+}
+
+void plan_from_kernel(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		struct plan_segment *seg = &plan->segments[i];
+		seg->class = seg->dump_bytes ? PLAN_BY_KERNEL : PLAN_FILTERED;
+		struct plan_total *total = &plan->totals[seg->class];
+		total->mappings++;
+		total->dump_bytes += seg->dump_bytes;
+		plan->dump_bytes += seg->dump_bytes;
+	}
 }
 
 void plan_destroy(struct plan *plan)

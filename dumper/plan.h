@@ -41,6 +41,7 @@ enum plan_class {
 	PLAN_HUGETLB,
 	PLAN_ELF_HEADER, ///< first page only
 	PLAN_SPECIAL, ///< vdso
+	PLAN_BY_KERNEL, ///< of a crash: what the kernel decided
 	// Classes from here on are not dumped.
 	PLAN_NOT_TOUCHED, ///< private memory without a single page
 	PLAN_FILTERED, ///< the filter leaves it out
@@ -53,6 +54,7 @@ struct plan_segment {
 	const struct snap_mapping *map; ///< borrowed from the snapshot
 	enum plan_class class;
 	uint64_t dump_bytes; ///< p_filesz: from the start of the mapping, page-aligned
+	uint64_t stream_bytes; ///< of a crash: what the kernel sends of it
 };
 
 struct plan_total {
@@ -75,6 +77,8 @@ struct plan {
  */
 struct snap_error *plan_create(const struct snapshot *snap, struct memsource *source,
 			       uint32_t filter, uint32_t flags, struct plan **ret) _must_check_;
+/// Completes a plan whose segments say what the kernel would dump of each (dumper/stream.h).
+void plan_from_kernel(struct plan *plan);
 void plan_destroy(struct plan *plan);
 DEFINE_CLEANUP(struct plan *, plan_destroy);
 

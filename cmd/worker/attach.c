@@ -11,6 +11,7 @@
 #include "common/opener.h"
 #include "common/snapnote.h"
 #include "common/summary.h"
+#include "dumper/attach.h"
 
 enum {
 	// As much as somebody reads, and small beside the smallest core of a Go program.
@@ -59,11 +60,10 @@ static int open_process(const struct pidref *ref)
 	return fd >= 0 && pidref_verify(ref) == 0 ? fd : -EBADF;
 }
 
-struct snap_error *attach_summary(struct core *core, int fd, const struct pidref *ref,
-				  struct json **ret)
+struct snap_error *attach_summary(int fd, const struct pidref *ref, struct json **ret)
 {
 	_cleanup_(json_destroyp) struct json *request = json_new_object();
-	_cleanup_close_ int piddir = open_process(ref);
+	_cleanup_close_ int piddir = ref ? open_process(ref) : -EBADF;
 	struct attaching a = { .opener = { .piddir = piddir } };
 	const struct analysis_callbacks callbacks = { on_open, on_line, &a };
 	struct summary small;
@@ -78,7 +78,7 @@ struct snap_error *attach_summary(struct core *core, int fd, const struct pidref
 	const char *text = root ? json_text(root) : NULL;
 	if (err || !text)
 		return err;
-	err = core_attach(core, fd, NT_PROCSNAP_SUMMARY, text, strlen(text));
+	err = attach_note(fd, NT_PROCSNAP_SUMMARY, text, strlen(text));
 	if (err)
 		return err;
 	summary_init(&small, RESULT_MAX_BYTES);

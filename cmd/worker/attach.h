@@ -3,14 +3,13 @@
 
 #include "common/json.h"
 #include "common/pidref.h"
-#include "dumper/core.h"
 
 /**
  * Analyses the finished core in @fd and attaches what was found to it.
  *
- * Files are opened as @ref sees them while it lives. @ret is a shorter form for the result of the
+ * Files are opened as @ref sees them while it lives; NULL: as we see them. @ret is a shorter form for the result of the
  * job, owned by the caller; NULL when the process is no Go program. An error means that there is no
  * summary; the core is whole without it.
  */
-struct snap_error *attach_summary(struct core *core, int fd, const struct pidref *ref,
-				  struct json **ret) _must_check_;
+struct snap_error *attach_summary(int fd, const struct pidref *ref, struct json **ret)
+	_must_check_;

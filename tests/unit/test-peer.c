@@ -396,5 +396,9 @@ int main(void)
 		TEST(test_client_that_changes),
 		TEST(test_no_socket),
 	};
+	if (!test_has_pidfd()) {
+		printf("skipped: no pidfds\n");
+		return 77;
+	}
 	return cmocka_run_group_tests_name("peer", tests, NULL, NULL);
 }

@@ -427,6 +427,8 @@ static void test_no_room_for_fds(void **state)
 {
 	struct pair *pair = *state;
 	struct rlimit old, few;
+	if (test_under_valgrind())
+		skip();
 	send_raw(pair, "{}", 3, 0, 3);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	few = old;

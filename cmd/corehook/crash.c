@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "crash.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/str.h"
+
+enum arg { ARG_STORE = 1, ARG_PID, ARG_UID, ARG_GID, ARG_SIGNAL, ARG_TIME, ARG_RLIMIT,
+	   ARG_DUMPABLE, ARG_PIDFD, ARG_TID, ARG_HOSTNAME };
+
+static uint64_t number(char *const argv[], enum arg i, uint64_t max, uint64_t fallback)
+{
+	uint64_t value;
+	return snap_parse_u64(argv[i], &value) == 0 && value <= max ? value : fallback;
+}
+
+/// To the second the kernel's time is right; below it, and to order crashes, our own.
+static uint64_t time_usec(char *const argv[])
+{
+	uint64_t now = snap_clock_ns(CLOCK_REALTIME) / 1000;
+	uint64_t sec = number(argv, ARG_TIME, UINT64_MAX / 1000000, now / 1000000);
+	return now / 1000000 == sec ? now : sec * 1000000;
+}
+
+struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret)
+{
+	*ret = (struct crash){ .ref = PIDREF_NULL };
+	if (argc != CRASH_ARGS || argv[ARG_STORE][0] != '/')
+		return snap_error_new(SNAP_USAGE,
+				      "procsnap-corehook is started by the kernel, as "
+				      "kernel.core_pattern says; see snapctl(1), handler");
+	pid_t pid = (pid_t)number(argv, ARG_PID, INT_MAX, 0);
+	if (!pid)
+		return snap_error_new(SNAP_USAGE, "kernel.core_pattern names no process");
+	ret->store = argv[ARG_STORE];
+	ret->uid = (uid_t)number(argv, ARG_UID, UINT32_MAX, UINT32_MAX);
+	ret->gid = (gid_t)number(argv, ARG_GID, UINT32_MAX, UINT32_MAX);
+	ret->signal = (int)number(argv, ARG_SIGNAL, 64, 0);
+	ret->usec = time_usec(argv);
+	ret->rlimit = number(argv, ARG_RLIMIT, UINT64_MAX, UINT64_MAX);
+	ret->dumpable = (int)number(argv, ARG_DUMPABLE, 2, (uint64_t)-1);
+	ret->tid = (pid_t)number(argv, ARG_TID, INT_MAX, 0);
+	ret->hostname = argv[ARG_HOSTNAME];
+	ret->by_pidfd = number(argv, ARG_PIDFD, INT_MAX, 0) == CRASH_PIDFD &&
+			pidref_from_fd(CRASH_PIDFD, &ret->ref) == 0 && ret->ref.pid == pid;
+	if (ret->by_pidfd)
+		return NULL;
+	pidref_deinit(&ret->ref);
+	int r = pidref_open(pid, &ret->ref);
+	return r < 0 ? snap_error_errno(SNAP_NO_PROCESS, -r, "process %d has crashed and is gone",
+					pid) :
+		       NULL;
+}
+
+struct json *crash_to_json(const struct crash *crash)
+{
+	struct json *json = json_new_object();
+	json_set_u64(json, "pid", (uint64_t)crash->ref.pid);
+	json_set_u64(json, "tid", (uint64_t)crash->tid);
+	json_set_u64(json, "uid", crash->uid);
+	json_set_u64(json, "gid", crash->gid);
+	json_set_u64(json, "signal", (uint64_t)crash->signal);
+	json_set_u64(json, "usec", crash->usec);
+	json_set_u64(json, "rlimit", crash->rlimit);
+	if (crash->dumpable >= 0)
+		json_set_u64(json, "dumpable", (uint64_t)crash->dumpable);
+	json_set_bool(json, "by_pidfd", crash->by_pidfd);
+	json_set_message(json, "hostname", crash->hostname);
+	return json;
+}

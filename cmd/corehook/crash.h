@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+#include "common/json.h"
+#include "common/pidref.h"
+
+/**
+ * DOC: What the kernel tells the hook of a crash
+ *
+ * Arguments as core_pattern lists them (core(5)): STORE %P %u %g %s %t %c %d %F %I %h. The kernel
+ * expands each one after it has split the pattern at blanks, so no name can become two arguments;
+ * a kernel that does not know one leaves it empty.
+ */
+struct crash {
+	const char *store; ///< the daemon's store; borrowed from argv
+	struct pidref ref;
+	/// The pidfd is the kernel's; else the number was looked up, and only the stream proves
+	/// that it is still the process that crashed.
+	bool by_pidfd;
+	pid_t tid; ///< of the crashing thread; 0: unknown
+	uid_t uid; ///< real
+	gid_t gid; ///< real
+	int signal;
+	uint64_t usec; ///< CLOCK_REALTIME
+	uint64_t rlimit; ///< RLIMIT_CORE, soft, bytes; UINT64_MAX: none
+	int dumpable; ///< PR_GET_DUMPABLE when it crashed; -1: unknown
+	const char *hostname; ///< of its UTS namespace; borrowed from argv
+};
+
+enum {
+	CRASH_STREAM_FD = 0, ///< what the kernel writes the core to
+	CRASH_PIDFD = 3, ///< what %F says
+	CRASH_ARGS = 12, ///< argc of a hook that the kernel has started
+};
+
+/// Reads the arguments; owned by the caller, who calls pidref_deinit(&crash->ref).
+struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret) _must_check_;
+/// What the daemon and the folder are told. NULL when out of memory; owned by the caller.
+struct json *crash_to_json(const struct crash *crash);

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/procfolder.h"
+
+enum { DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+
+static struct snap_error *cannot(const struct crash *crash, const char *what)
+{
+	return snap_error_errno(snap_code_from_errno(errno), errno, "cannot %s in %s/crash", what,
+				crash->store);
+}
+
+/// What is in the store is root's, whoever made its folders.
+static struct snap_error *open_crashes(const struct crash *crash, int *ret)
+{
+	struct stat st;
+	_cleanup_close_ int store = open(crash->store, DIR_FLAGS);
+	if (store < 0 && errno == ENOENT && mkdir(crash->store, 0755) == 0)
+		store = open(crash->store, DIR_FLAGS);
+	if (store < 0)
+		return snap_error_errno(snap_code_from_errno(errno), errno, "cannot open %s",
+					crash->store);
+	if (mkdirat(store, "crash", 0700) < 0 && errno != EEXIST)
+		return cannot(crash, "make a folder");
+	_cleanup_close_ int crashes = openat(store, "crash", DIR_FLAGS);
+	if (crashes < 0 || fstat(crashes, &st) < 0)
+		return cannot(crash, "open the folder");
+	if (st.st_uid != geteuid() || st.st_mode & 0022)
+		return snap_error_new(SNAP_FAILED, "%s/crash can be written by others than root",
+				      crash->store);
+	*ret = TAKE_FD(crashes);
+	return NULL;
+}
+
+static int write_json(const struct folder *folder, const char *name, const struct json *json)
+{
+	const char *text = json ? json_text(json) : NULL;
+	if (!text)
+		return -ENOMEM;
+	_cleanup_close_ int fd =
+		openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : snap_write_all(fd, text, strlen(text));
+}
+
+/// What /proc says is wanted by those who read the record; the core is good without.
+static void copy_proc(const struct crash *crash, const struct folder *folder)
+{
+	_cleanup_close_ int piddir = pidref_open_proc(&crash->ref);
+	if (piddir < 0 || mkdirat(folder->fd, "proc", 0700) < 0)
+		return;
+	_cleanup_close_ int dir = openat(folder->fd, "proc", DIR_FLAGS);
+	if (dir >= 0)
+		(void)procfolder_copy(piddir, dir);
+}
+
+struct snap_error *folder_create(const struct crash *crash, struct folder *ret)
+{
+	*ret = FOLDER_NULL;
+	struct folder folder = FOLDER_NULL;
+	struct snap_error *err = open_crashes(crash, &folder.crashes);
+	if (err)
+		return err;
+	(void)snprintf(folder.name, sizeof(folder.name), ".%" PRIu64 ".%d", crash->usec,
+		       crash->ref.pid);
+	if (mkdirat(folder.crashes, folder.name, 0700) < 0)
+		err = cannot(crash, "make a folder");
+	if (!err) {
+		folder.fd = openat(folder.crashes, folder.name, DIR_FLAGS);
+		if (folder.fd < 0 || flock(folder.fd, LOCK_EX) < 0)
+			err = cannot(crash, "lock a folder");
+	}
+	if (!err) {
+		_cleanup_(json_destroyp) struct json *facts = crash_to_json(crash);
+		int r = write_json(&folder, "facts", facts);
+		errno = -r;
+		if (r < 0)
+			err = cannot(crash, "write a file");
+	}
+	if (err) {
+		folder_deinit(&folder);
+		return err;
+	}
+	copy_proc(crash, &folder);
+	*ret = folder;
+	return NULL;
+}
+
+int folder_open_core(const struct folder *folder)
+{
+	const int flags = O_RDWR | O_CLOEXEC;
+	int fd = openat(folder->fd, ".", flags | O_TMPFILE, 0600);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+		return fd < 0 ? -errno : fd;
+	// A file system without unnamed files.
+	(void)unlinkat(folder->fd, "core", 0);
+	fd = openat(folder->fd, "core", flags | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+struct snap_error *folder_link_core(const struct folder *folder, int core)
+{
+	char path[64];
+	struct stat st;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", core);
+	if (fstat(core, &st) == 0 && st.st_nlink)
+		return NULL;
+	(void)unlinkat(folder->fd, "core", 0); // of a copier that was killed after this
+	return linkat(AT_FDCWD, path, folder->fd, "core", AT_SYMLINK_FOLLOW) < 0 ?
+		       snap_error_errno(snap_code_from_errno(errno), errno,
+					"cannot give the core a name") :
+		       NULL;
+}
+
+struct snap_error *folder_publish(struct folder *folder, const struct json *result)
+{
+	(void)unlinkat(folder->fd, "result", 0);
+	int r = write_json(folder, "result", result);
+	if (r < 0)
+		return snap_error_errno(snap_code_from_errno(-r), -r, "cannot write %s/result",
+					folder->name);
+	if (folder->name[0] != '.')
+		return NULL;
+	char name[sizeof(folder->name)];
+	memcpy(name, folder->name, sizeof(name));
+	memmove(folder->name, folder->name + 1, strlen(folder->name));
+	if (renameat(folder->crashes, name, folder->crashes, folder->name) < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot rename %s", name);
+	return NULL;
+}
+
+void folder_deinit(struct folder *folder)
+{
+	snap_closep(&folder->crashes);
+	snap_closep(&folder->fd);
+	*folder = FOLDER_NULL;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "common/error.h"
+#include "common/json.h"
+#include "crash.h"
+
+/**
+ * DOC: The folder of a crash
+ *
+ * STORE/crash/.USEC.PID while the hook works on it, and without the dot when it is complete; the
+ * daemon makes a dump of it, now or whenever it starts (daemon/crash.h). It has
+ *   facts    what the kernel said of the crash, JSON
+ *   proc/    what /proc/PID said (common/procfolder.h)
+ *   core     the core, not compressed; missing when policy wanted none
+ *   result   what the hook did and found, JSON
+ * The hook holds a lock (flock) on the folder as long as it lives, so a folder with a dot that
+ * nobody has locked is of a hook that was killed: all that is known of that crash is in it.
+ */
+struct folder {
+	int crashes; ///< STORE/crash
+	int fd; ///< the folder
+	char name[48]; ///< within STORE/crash; with a dot until folder_publish()
+};
+
+#define FOLDER_NULL ((struct folder){ .crashes = -EBADF, .fd = -EBADF })
+
+/// Makes the folder, with the lock, and writes what is known by now.
+struct snap_error *folder_create(const struct crash *crash, struct folder *ret) _must_check_;
+/// A file without a name, read and write, in the folder. -errno.
+int folder_open_core(const struct folder *folder);
+/// Gives @core, from folder_open_core(), its name.
+struct snap_error *folder_link_core(const struct folder *folder, int core) _must_check_;
+/// Writes @result, and takes the dot away. The folder is the daemon's then.
+struct snap_error *folder_publish(struct folder *folder, const struct json *result) _must_check_;
+void folder_deinit(struct folder *folder);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "ask.h"
+#include "common/strbuf.h"
+#include "crash.h"
+#include "folder.h"
+
+/// All that the hook works on.
+struct hook {
+	struct crash crash;
+	struct folder folder;
+	struct strbuf head; ///< of the stream (dumper/stream.h)
+	int head_error; ///< of stream_read_head()
+};
+
+/**
+ * Copies the memory of the process into the core of the folder and gives that its name.
+ *
+ * The stream stands behind the head before; it is not closed, so the process waits until whoever
+ * called does that. @ret_result, owned by the caller, is what the folder and the daemon are told,
+ * also of a core that is not all that was wanted. An error means that there is no core.
+ */
+struct snap_error *take_core(const struct hook *hook, enum action action, struct json **ret_result)
+	_must_check_;

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * procsnap-corehook: started by the kernel for each crash, as kernel.core_pattern says.
+ *
+ * Puts what is known of the crash into a folder of the store, asks the daemon what to keep, copies
+ * the memory, and lets the process go by closing the stream. The daemon makes a dump of the folder,
+ * later if it does not run. So nothing here may wait for the daemon without a limit, and whatever
+ * goes wrong, the process must be let go.
+ *
+ * It is two processes: the holder keeps the stream open, and the copier does the work. When the
+ * copier is killed, the holder starts another one; when the holder is killed, the copier goes on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/corehook/ask.h"
+#include "cmd/corehook/crash.h"
+#include "cmd/corehook/folder.h"
+#include "cmd/corehook/take.h"
+#include "common/fd.h"
+#include "dumper/stream.h"
+
+enum {
+	COPIERS_MAX = 3, ///< more than one is killed only on purpose
+	// Longer than a disk that works takes for any core.
+	COPY_LIMIT_MS = 30 * 60 * 1000,
+};
+
+/// To the kernel's log: standard error of a hook leads nowhere, and journald may be what crashed.
+static void complain(const char *fmt, ...) _printf_(1, 2);
+static void complain(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "%s\n", text);
+	_cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd >= 0)
+		dprintf(fd, "<4>procsnap-corehook[%d]: %s\n", getpid(), text);
+}
+
+/// The copier: all of the work. Returns its exit status.
+static int copy_and_publish(struct hook *hook, int holder)
+{
+	struct json *result = NULL;
+	int sock = -EBADF;
+	enum action action = ask_daemon(&hook->folder, &sock);
+	struct snap_error *err = NULL;
+	if (action == ACTION_DROP)
+		result = json_new_object();
+	else
+		err = take_core(hook, action, &result);
+	if (err)
+		complain("no core of process %d: %s", hook->crash.ref.pid, err->message);
+	snap_error_destroy(err);
+	err = folder_publish(&hook->folder, result);
+	// The process is let go here: by us, and by the holder as soon as it reads this.
+	(void)close(CRASH_STREAM_FD);
+	(void)snap_write_all(holder, "r", 1);
+	if (err)
+		complain("process %d: %s", hook->crash.ref.pid, err->message);
+	else
+		ask_done(TAKE_FD(sock), &hook->folder);
+	int status = err ? 1 : 0;
+	snap_closep(&sock);
+	snap_error_destroy(err);
+	json_destroy(result);
+	return status;
+}
+
+/// Waits for the copier. Returns 0 when it has let the process go.
+static int hold(int copier)
+{
+	char byte;
+	struct pollfd pfd = { .fd = copier, .events = POLLIN };
+	int n;
+	do
+		n = poll(&pfd, 1, COPY_LIMIT_MS);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return -ETIMEDOUT;
+	return read(copier, &byte, 1) == 1 ? 0 : -ECHILD;
+}
+
+/// Starts a copier and holds the process for it. Returns 0 when that has let it go.
+static int run_copier(struct hook *hook)
+{
+	int pipefd[2];
+	if (pipe2(pipefd, O_CLOEXEC) < 0)
+		return copy_and_publish(hook, -EBADF);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)close(pipefd[0]);
+		_exit(copy_and_publish(hook, pipefd[1]));
+	}
+	(void)close(pipefd[1]);
+	if (pid < 0) { // no process can be had: then without a holder
+		(void)close(pipefd[0]);
+		return copy_and_publish(hook, -EBADF);
+	}
+	int r = hold(pipefd[0]);
+	(void)close(pipefd[0]);
+	if (r == 0)
+		(void)close(CRASH_STREAM_FD);
+	if (r == -ETIMEDOUT)
+		(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	return r;
+}
+
+static void set_up(void)
+{
+	// Our own crash must not start another one of us. The kernel sees to that for a pipe (a
+	// core limit of 1), and for a socket this does.
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)signal(SIGPIPE, SIG_IGN);
+	// The kernel starts us with standard input only; 1 and 2 must not become files of ours.
+	for (int fd = fcntl(2, F_GETFD) < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+	     fd >= 0 && fd < 2;)
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	// A crashing program's limit on files may have been inherited by nobody, but ours may not
+	// cut a core.
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	(void)setrlimit(RLIMIT_FSIZE, &unlimited);
+}
+
+int main(int argc, char *argv[])
+{
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		printf("procsnap-corehook %s\n", PROCSNAP_VERSION);
+		return 0;
+	}
+	struct hook hook = { .crash.ref = PIDREF_NULL, .folder = FOLDER_NULL };
+	struct snap_error *err = crash_from_args(argc, argv, &hook.crash);
+	if (err && err->code == SNAP_USAGE) {
+		complain("%s", err->message);
+		snap_error_destroy(err);
+		return SNAP_USAGE;
+	}
+	set_up();
+	if (!err)
+		err = folder_create(&hook.crash, &hook.folder);
+	if (!err) {
+		hook.head_error = stream_read_head(CRASH_STREAM_FD, &hook.head);
+		int r = -ECHILD;
+		for (int i = 0; r == -ECHILD && i < COPIERS_MAX; i++)
+			r = run_copier(&hook);
+		if (r)
+			err = snap_error_new(SNAP_FAILED, "gave up copying process %d",
+					     hook.crash.ref.pid);
+	}
+	if (err)
+		complain("%s", err->message);
+	int status = err ? (int)err->code : 0;
+	strbuf_deinit(&hook.head);
+	folder_deinit(&hook.folder);
+	pidref_deinit(&hook.crash.ref);
+	snap_error_destroy(err);
+	return status;
+}
