@@ -27,7 +27,6 @@
 #include "cmd/corehook/folder.h"
 #include "cmd/corehook/take.h"
 #include "common/fd.h"
-#include "dumper/stream.h"
 
 enum {
 	COPIERS_MAX = 3, ///< more than one is killed only on purpose
@@ -55,7 +54,7 @@ static int copy_and_publish(struct hook *hook, int holder)
 {
 	struct json *result = NULL;
 	int sock = -EBADF;
-	enum action action = ask_daemon(&hook->folder, &sock);
+	enum action action = ask_daemon(&hook->folder, &hook->head, &sock);
 	struct snap_error *err = NULL;
 	if (action == ACTION_DROP)
 		result = json_new_object();
@@ -152,7 +151,7 @@ int main(int argc, char *argv[])
 	if (!err)
 		err = folder_create(&hook.crash, &hook.folder);
 	if (!err) {
-		hook.head_error = stream_read_head(CRASH_STREAM_FD, &hook.head);
+		head_read(&hook.head, CRASH_STREAM_FD, hook.crash.ref.pid);
 		int r = -ECHILD;
 		for (int i = 0; r == -ECHILD && i < COPIERS_MAX; i++)
 			r = run_copier(&hook);
@@ -163,7 +162,7 @@ int main(int argc, char *argv[])
 	if (err)
 		complain("%s", err->message);
 	int status = err ? (int)err->code : 0;
-	strbuf_deinit(&hook.head);
+	head_deinit(&hook.head);
 	folder_deinit(&hook.folder);
 	pidref_deinit(&hook.crash.ref);
 	snap_error_destroy(err);

@@ -61,12 +61,15 @@ static enum action parse_action(const char *text)
 					 ACTION_KEEP;
 }
 
-enum action ask_daemon(const struct folder *folder, int *ret_sock)
+enum action ask_daemon(const struct folder *folder, const struct head *head, int *ret_sock)
 {
 	*ret_sock = -EBADF;
 	_cleanup_close_ int sock = connect_daemon(folder);
 	_cleanup_(json_destroyp) struct json *hello = json_new_object();
+	struct json *place = json_new_object();
 	json_set_text(hello, "folder", folder->name);
+	head_describe_place(head, place);
+	json_set(hello, "place", place);
 	if (sock < 0 || ipc_send(sock, hello, NULL, 0, MSG_NOSIGNAL) < 0)
 		return ACTION_KEEP;
 	uint64_t deadline = snap_now_ns() + ANSWER_NS, limit = snap_now_ns() + TURN_NS;

@@ -3,12 +3,13 @@
 
 #include "crash.h"
 #include "folder.h"
+#include "head.h"
 
 /**
  * DOC: What the daemon says to a crash
  *
  * Over STORE/crash/socket, SOCK_SEQPACKET, JSON (common/ipc.h):
- *   hook     {"folder": ".USEC.PID"}
+ *   hook     {"folder": ".USEC.PID", "place": {...}}, see head_describe_place()
  *   daemon   {"wait": true}, any number of times: it is there, and it is somebody else's turn
  *   daemon   {"action": "keep" | "stacks" | "drop"}
  *   hook     {"done": "USEC.PID"}
@@ -22,6 +23,6 @@ enum action {
 };
 
 /// Asks; @ret_sock is for ask_done(), or -EBADF when there is no daemon.
-enum action ask_daemon(const struct folder *folder, int *ret_sock);
+enum action ask_daemon(const struct folder *folder, const struct head *head, int *ret_sock);
 /// Tells the daemon that the folder is complete. Takes @sock.
 void ask_done(int sock, const struct folder *folder);

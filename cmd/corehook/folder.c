@@ -43,14 +43,17 @@ static struct snap_error *open_crashes(const struct crash *crash, int *ret)
 	return NULL;
 }
 
+int folder_write(const struct folder *folder, const char *name, const void *data, size_t len)
+{
+	_cleanup_close_ int fd =
+		openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : snap_write_all(fd, data, len);
+}
+
 static int write_json(const struct folder *folder, const char *name, const struct json *json)
 {
 	const char *text = json ? json_text(json) : NULL;
-	if (!text)
-		return -ENOMEM;
-	_cleanup_close_ int fd =
-		openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : snap_write_all(fd, text, strlen(text));
+	return text ? folder_write(folder, name, text, strlen(text)) : -ENOMEM;
 }
 
 /// What /proc says is wanted by those who read the record; the core is good without.

@@ -12,6 +12,7 @@
  * daemon makes a dump of it, now or whenever it starts (daemon/crash.h). It has
  *   facts    what the kernel said of the crash, JSON
  *   proc/    what /proc/PID said (common/procfolder.h)
+ *   auxv     the auxiliary vector that is in the core
  *   core     the core, not compressed; missing when policy wanted none
  *   result   what the hook did and found, JSON
  * The hook holds a lock (flock) on the folder as long as it lives, so a folder with a dot that
@@ -27,6 +28,8 @@ struct folder {
 
 /// Makes the folder, with the lock, and writes what is known by now.
 struct snap_error *folder_create(const struct crash *crash, struct folder *ret) _must_check_;
+/// Writes a file of the folder, unless it is there already. Returns 0 or a negative errno.
+int folder_write(const struct folder *folder, const char *name, const void *data, size_t len);
 /// A file without a name, read and write, in the folder. -errno.
 int folder_open_core(const struct folder *folder);
 /// Gives @core, from folder_open_core(), its name.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "take.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -21,13 +22,11 @@ enum {
 };
 
 struct taking {
-	const struct hook *hook;
+	struct hook *hook;
+	struct head *head; ///< of the hook
 	int piddir;
 	struct livemem *mem; ///< NULL: the stream is read instead
 	const char *why_stream; ///< then
-	struct snapshot snap;
-	struct plan *plan;
-	struct stream_facts facts;
 	struct core *core;
 	int fd;
 	uint64_t copy_ns;
@@ -82,14 +81,16 @@ static void note_gaps(const struct taking *t, struct json *result)
 
 static void describe(const struct taking *t, struct json *result)
 {
-	json_set_text(result, "mode", t->snap.mode);
-	json_set_u64(result, "threads", t->snap.n_threads);
-	json_set_u64(result, "mappings", t->snap.n_mappings);
-	json_set_u64(result, "signal", (uint64_t)t->facts.signal);
-	json_set_u64(result, "si_code", (uint64_t)(uint32_t)t->facts.si_code);
-	json_set_u64(result, "fault_address", t->facts.fault_address);
-	json_set_u64(result, "pc", t->facts.pc);
-	json_set_u64(result, "realtime_ns", t->snap.realtime_ns);
+	const struct snap_machine *machine = &t->head->snap.process.machine;
+	json_set_text(result, "mode", t->head->snap.mode);
+	json_set_u64(result, "bits", machine->elf_class == ELFCLASS64 ? 64 : 32);
+	json_set_u64(result, "threads", t->head->snap.n_threads);
+	json_set_u64(result, "mappings", t->head->snap.n_mappings);
+	json_set_u64(result, "signal", (uint64_t)t->head->facts.signal);
+	json_set_u64(result, "si_code", (uint64_t)(uint32_t)t->head->facts.si_code);
+	json_set_u64(result, "fault_address", t->head->facts.fault_address);
+	json_set_u64(result, "pc", t->head->facts.pc);
+	json_set_u64(result, "realtime_ns", t->head->snap.realtime_ns);
 	json_set_u64(result, "copy_ns", t->copy_ns);
 	json_set_u64(result, "bytes", core_size(t->core));
 	if (t->why_stream)
@@ -100,12 +101,12 @@ static void describe(const struct taking *t, struct json *result)
 static struct snap_error *copy(struct taking *t)
 {
 	uint64_t begin = snap_now_ns();
-	struct snap_error *err = core_create(&t->snap, t->plan, 0, &t->core);
+	struct snap_error *err = core_create(&t->head->snap, t->head->plan, 0, &t->core);
 	if (!err && t->mem)
 		err = core_copy(t->core, livemem_source(t->mem), t->fd, NULL, count_threads(),
 				CORE_KEEP_PARTIAL, NULL);
 	else if (!err)
-		err = stream_copy(CRASH_STREAM_FD, t->hook->head.len, &t->facts, t->core, t->fd,
+		err = stream_copy(CRASH_STREAM_FD, t->head->bytes.len, &t->head->facts, t->core, t->fd,
 				  CORE_KEEP_PARTIAL);
 	if (!err)
 		err = core_finish(t->core, t->fd, &(struct core_facts){ .defer_writing = true });
@@ -116,7 +117,7 @@ static struct snap_error *copy(struct taking *t)
 /// A head that nobody understands: the core is kept as the kernel writes it.
 static struct snap_error *copy_as_it_comes(struct taking *t)
 {
-	const struct strbuf *head = &t->hook->head;
+	const struct strbuf *head = &t->head->bytes;
 	_cleanup_free_ char *buf = malloc(CHUNK);
 	int r = buf ? snap_write_all(t->fd, head->data, head->len) : -ENOMEM;
 	while (r >= 0) {
@@ -133,35 +134,31 @@ static struct snap_error *copy_as_it_comes(struct taking *t)
 
 static struct snap_error *take(struct taking *t, struct json *result)
 {
-	const struct hook *hook = t->hook;
-	struct snap_error *err = NULL;
-	if (!hook->head_error)
-		err = stream_parse(&hook->head, hook->crash.ref.pid, &t->snap, &t->plan,
-				   &t->facts);
-	if (hook->head_error || err) {
-		snap_error_destroy(err);
+	struct snapshot *snap = &t->head->snap;
+	if (!t->head->plan) {
 		json_set_text(result, "mode", "stream");
 		json_set_bool(result, "as_it_came", true);
-		return hook->head.len ? copy_as_it_comes(t) :
-					snap_error_errno(SNAP_FAILED, -hook->head_error,
-							 "the kernel sent no core");
+		return t->head->bytes.len ?
+			       copy_as_it_comes(t) :
+			       snap_error_new(SNAP_FAILED, "the kernel sent no core");
 	}
 	open_memory(t);
-	t->snap.mode = strdup(t->mem ? "crash" : "stream");
-	t->snap.realtime_ns = hook->crash.usec * 1000;
-	t->snap.monotonic_ns = snap_now_ns();
-	if (!t->snap.mode)
+	snap->mode = strdup(t->mem ? "crash" : "stream");
+	snap->realtime_ns = t->hook->crash.usec * 1000;
+	snap->monotonic_ns = snap_now_ns();
+	if (!snap->mode)
 		return snap_error_oom();
-	err = copy(t);
+	(void)folder_write(&t->hook->folder, "auxv", snap->process.auxv, snap->process.auxv_size);
+	struct snap_error *err = copy(t);
 	if (!err)
 		describe(t, result);
 	return err;
 }
 
-struct snap_error *take_core(const struct hook *hook, enum action action _unused_,
+struct snap_error *take_core(struct hook *hook, enum action action _unused_,
 			     struct json **ret_result)
 {
-	struct taking t = { .hook = hook, .piddir = -EBADF, .fd = -EBADF };
+	struct taking t = { .hook = hook, .head = &hook->head, .piddir = -EBADF, .fd = -EBADF };
 	struct json *result = json_new_object();
 	struct snap_error *err = NULL;
 	t.fd = folder_open_core(&hook->folder);
@@ -173,8 +170,6 @@ struct snap_error *take_core(const struct hook *hook, enum action action _unused
 	if (!err)
 		err = folder_link_core(&hook->folder, t.fd);
 	core_destroy(t.core);
-	plan_destroy(t.plan);
-	snapshot_deinit(&t.snap);
 	livemem_destroy(t.mem);
 	snap_closep(&t.piddir);
 	snap_closep(&t.fd);

@@ -2,16 +2,15 @@
 #pragma once
 
 #include "ask.h"
-#include "common/strbuf.h"
 #include "crash.h"
 #include "folder.h"
+#include "head.h"
 
 /// All that the hook works on.
 struct hook {
 	struct crash crash;
 	struct folder folder;
-	struct strbuf head; ///< of the stream (dumper/stream.h)
-	int head_error; ///< of stream_read_head()
+	struct head head;
 };
 
 /**
@@ -19,7 +18,8 @@ struct hook {
  *
  * The stream stands behind the head before; it is not closed, so the process waits until whoever
  * called does that. @ret_result, owned by the caller, is what the folder and the daemon are told,
- * also of a core that is not all that was wanted. An error means that there is no core.
+ * also of a core that is not all that was wanted. An error means that there is no core. What is in
+ * @hook->head is used up.
  */
-struct snap_error *take_core(const struct hook *hook, enum action action, struct json **ret_result)
+struct snap_error *take_core(struct hook *hook, enum action action, struct json **ret_result)
 	_must_check_;
