@@ -44,6 +44,8 @@ enum {
 	PREDICT_BASE_NS = 300 * 1000,
 	PREDICT_THREAD_NS = 26 * 1000,
 	PREDICT_GIB_NS = 700 * 1000 * 1000,
+	// Two frames of compressed memory.
+	HEADROOM_BYTES = 2 << 20,
 	// Headers and notes of an ordinary process.
 	OVERHEAD_BYTES = 1 << 20,
 };
@@ -59,6 +61,7 @@ struct worker {
 	uint64_t plain_uid; ///< see find_plain_uid(), or UINT64_MAX
 	struct reserve reserve;
 	uint64_t first_offset; ///< of the segments in the core
+	bool short_of_space; ///< the core that is wanted has no room
 	struct core *core;
 	const char *phase;
 	uint64_t total_bytes;
@@ -114,13 +117,16 @@ static void on_phase(void *userdata, const char *phase, uint64_t total)
 static uint32_t plan_flags(const struct job *job)
 {
 	return (job->flags & JOB_ALL ? PLAN_ALL : 0U) |
-	       (job->flags & JOB_WITH_BINARIES ? PLAN_WITH_BINARIES : 0U);
+	       (job->flags & JOB_WITH_BINARIES ? PLAN_WITH_BINARIES : 0U) |
+	       (job->flags & JOB_STACKS ? PLAN_STACKS : 0U);
 }
 
 static uint32_t effective_filter(const struct job *job, const struct snapshot *snap)
 {
 	if (job->flags & JOB_ALL)
 		return FILTER_MASK;
+	if (job->flags & JOB_STACKS)
+		return FILTER_ANON_PRIVATE | FILTER_ELF_HEADERS;
 	return job->flags & JOB_HAS_FILTER ? job->filter : snap->process.coredump_filter;
 }
 
@@ -253,10 +259,11 @@ static struct json *describe_plan(const struct snapshot *snap, const struct plan
 	return json;
 }
 
-static struct snap_error *check_space(const struct worker *w, const struct plan *plan)
+static struct snap_error *check_space(struct worker *w, const struct plan *plan)
 {
 	uint64_t need = plan->data_bytes + OVERHEAD_BYTES;
-	if (!w->job.free_bytes || need <= w->job.free_bytes || w->job.flags & JOB_KEEP_PARTIAL)
+	w->short_of_space = w->job.free_bytes && need > w->job.free_bytes;
+	if (!w->short_of_space || w->job.flags & JOB_KEEP_PARTIAL)
 		return NULL;
 	char a[16], b[16];
 	return snap_error_new(SNAP_NO_SPACE,
@@ -274,7 +281,27 @@ static uint64_t count_tasks(const struct worker *w)
 	return stat(path, &st) == 0 && st.st_nlink > 2 ? st.st_nlink - 2 : 1;
 }
 
-/// Reserves page cache for the core that the process would give now.
+/**
+ * Sets aside what compressing needs before it can give back the first of the raw core: when that is
+ * partial it may have taken all there was.
+ */
+static void reserve_headroom(struct worker *w)
+{
+	uint64_t bytes = HEADROOM_BYTES;
+	struct stat st;
+	if (w->job.free_bytes)
+		bytes = MIN(bytes, w->job.free_bytes / 4);
+	if (w->job.flags & JOB_KEEP_PARTIAL && w->job.flags & JOB_COMPRESS &&
+	    fstat(w->output, &st) == 0 && S_ISREG(st.st_mode) && !st.st_size)
+		(void)fallocate(w->output, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
+}
+
+/**
+ * Reserves page cache for the core that the process would give now.
+ *
+ * Not where it must be shared out by use, since which stacks are in use is known only when the
+ * process stands still; and not where a part of each stack is wanted, for the same reason.
+ */
 static struct snap_error *reserve_room(struct worker *w, const struct snapshot *snap,
 				       const struct plan *plan, struct memsource *source)
 {
@@ -285,9 +312,20 @@ static struct snap_error *reserve_room(struct worker *w, const struct snapshot *
 		return err;
 	if (ftruncate(w->spool, (off_t)core_size(core)) < 0)
 		return NULL; // the real copy will say what is wrong
+	reserve_headroom(w);
 	w->phase = "reserving";
+	if (w->short_of_space || w->job.flags & JOB_STACKS) {
+		core_reserve_head(core, w->spool);
+		reserve_init(&w->reserve, w->spool, 0); // it still has a spill
+		return NULL;
+	}
 	reserve_init(&w->reserve, w->spool, core_size(core));
-	return core_reserve(core, source, count_threads(), &w->reserve);
+	err = core_reserve(core, source, count_threads(), &w->reserve);
+	if (!err && w->reserve.failed && w->job.flags & JOB_KEEP_PARTIAL) {
+		reserve_abandon(&w->reserve, w->first_offset);
+		w->short_of_space = true;
+	}
+	return err;
 }
 
 /// Estimates; for a dry run that is all, else it makes sure that there is room.
@@ -310,6 +348,14 @@ static struct snap_error *look_first(struct worker *w, struct json **ret)
 	return err;
 }
 
+/// What a core that may not become whole has first.
+static struct snap_error *set_priorities(struct worker *w, const struct snapshot *snap)
+{
+	_cleanup_priorities_ struct priorities priorities = { 0 };
+	struct snap_error *err = priorities_find(snap, &priorities);
+	return err ? err : core_set_priorities(w->core, &priorities);
+}
+
 /// What happens between stopping the process and letting it go.
 static struct snap_error *copy_while_held(struct worker *w, const struct snapshot *snap,
 					  struct memsource *source, struct plan **ret_plan)
@@ -319,14 +365,21 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 		err = core_create(snap, *ret_plan, w->first_offset, &w->core);
 	if (err)
 		return err;
+	if (w->job.flags & JOB_KEEP_PARTIAL)
+		err = set_priorities(w, snap);
+	if (err)
+		return err;
 	w->phase = "copying";
 	w->total_bytes = (*ret_plan)->dump_bytes;
 	abort_on_term = w->core;
 	if (terminated)
 		core_abort(w->core);
 	struct core_progress progress = { on_progress, w };
-	return core_copy(w->core, source, w->spool, &w->reserve, count_threads(),
-			 w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0, &progress);
+	bool is_short = w->short_of_space && w->job.flags & JOB_KEEP_PARTIAL;
+	return core_copy(w->core, source, w->spool, is_short ? NULL : &w->reserve, count_threads(),
+			 (w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0U) |
+				 (is_short ? CORE_SHORT_OF_SPACE : 0U),
+			 &progress);
 }
 
 /// Adds what the goroutines of a Go program did. A core is good without it.

@@ -41,6 +41,7 @@ enum job_flags {
 	/// The spool is a finished core: add what can be found out about it, then as for any other.
 	JOB_FINISH = 1U << 10,
 	JOB_ANALYZE = 1U << 9, ///< no core: analyse the process; lines go to the spool
+	JOB_STACKS = 1U << 10, ///< only what backtraces need
 };
 
 struct job {

@@ -45,8 +45,8 @@ _snapctl_options() {
 
 _snapctl_dump() {
 	local cur=$1 prev=$2 options='-o --output= -f --force --filter= -a --all --with-binaries
-		--no-summary -z --compress --compress= --max-pause= --keep-partial --store --direct
-		-n --dry-run --json -q --quiet -h --help'
+		--stacks --no-summary -z --compress --compress= --max-pause= --keep-partial --store
+		--direct -n --dry-run --json -q --quiet -h --help'
 	if [[ $prev == --compress= ]]; then
 		mapfile -t COMPREPLY < <(compgen -W '1 3 9 19' -- "$cur")
 	elif _snapctl_value "${prev%=}" "$cur"; then

@@ -279,6 +279,7 @@ static const struct parameter dump_parameters[] = {
 	{ "filter", PARAMETER_NUMBER, false },
 	{ "all", PARAMETER_BOOL, false },
 	{ "withBinaries", PARAMETER_BOOL, false },
+	{ "stacks", PARAMETER_BOOL, false },
 	{ "noSummary", PARAMETER_BOOL, false },
 	{ "keepPartial", PARAMETER_BOOL, false },
 	{ "dryRun", PARAMETER_BOOL, false },

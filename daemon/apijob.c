@@ -13,7 +13,11 @@
 #include "common/fd.h"
 #include "common/str.h"
 
-enum { STATUS_MAX = 64 << 10 };
+enum {
+	STATUS_MAX = 64 << 10,
+	// A partial dump smaller than this is hardly worth the removal of others.
+	PARTIAL_BYTES = 1 << 20,
+};
 
 /// A job of somebody, from the call to its answer.
 struct apijob {
@@ -104,6 +108,7 @@ static struct snap_error *read_options(struct apijob *job, const struct call *ca
 	struct job *j = &job->request.job;
 	set_flag(job, call, "all", JOB_ALL);
 	set_flag(job, call, "withBinaries", JOB_WITH_BINARIES);
+	set_flag(job, call, "stacks", JOB_STACKS);
 	set_flag(job, call, "noSummary", JOB_NO_SUMMARY);
 	set_flag(job, call, "keepPartial", JOB_KEEP_PARTIAL);
 	set_flag(job, call, "dryRun", JOB_DRY_RUN);
@@ -124,6 +129,10 @@ static struct snap_error *read_options(struct apijob *job, const struct call *ca
 				      call->method);
 	if (j->flags & JOB_ALL && j->flags & JOB_HAS_FILTER)
 		return snap_error_new(SNAP_USAGE, "%s: 'all' and 'filter' exclude each other",
+				      call->method);
+	if (j->flags & JOB_STACKS && j->flags & (JOB_ALL | JOB_HAS_FILTER | JOB_WITH_BINARIES))
+		return snap_error_new(SNAP_USAGE,
+				      "%s: 'stacks' excludes 'all', 'filter' and 'withBinaries'",
 				      call->method);
 	return NULL;
 }
@@ -191,6 +200,13 @@ static struct snap_error *begin_in_store(struct apijob *job)
 	if (request.compressed)
 		request.core_bytes /= 2;
 	struct snap_error *err = store_begin(m->store, &request, &removals, &job->draft);
+	if (err && err->code == SNAP_NO_SPACE && m->config->keep_partial) {
+		// What there is room for, then. The worker sees to it that this is the most useful.
+		snap_error_destroy(err);
+		request.core_bytes = MIN(request.core_bytes, (uint64_t)PARTIAL_BYTES);
+		request.spool_bytes = 0;
+		err = store_begin(m->store, &request, &removals, &job->draft);
+	}
 	manager_log_removals(&removals);
 	if (!err)
 		err = store_usage(m->store, &usage);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/fd.h"
 #include "common/snapnote.h"
@@ -79,9 +80,12 @@ struct snap_error *attach_note(int fd, uint32_t type, const void *data, size_t l
 	note_write(&writer, SNAPNOTE_OWNER, type, data, len, len);
 	int r = note_writer_flush(&writer);
 	uint64_t bytes = writer.offset - start;
-	if (r >= 0 && ident[EI_CLASS] == ELFCLASS64)
+	// The core is whole without it.
+	if (r < 0)
+		return ftruncate(fd, st.st_size) < 0 ? write_error(errno) : write_error(-r);
+	if (ident[EI_CLASS] == ELFCLASS64)
 		ADD_SEGMENT(Elf64_Ehdr, Elf64_Phdr, Elf64_Shdr, fd, start, bytes, r);
-	else if (r >= 0 && writer.offset <= UINT32_MAX)
+	else if (writer.offset <= UINT32_MAX)
 		ADD_SEGMENT(Elf32_Ehdr, Elf32_Phdr, Elf32_Shdr, fd, start, bytes, r);
 	return r < 0 ? write_error(-r) : NULL;
 }

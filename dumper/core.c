@@ -13,6 +13,7 @@
 #include "common/fd.h"
 #include "common/snapnote.h"
 #include "notes.h"
+#include "order.h"
 #include "pages.h"
 
 enum {
@@ -31,6 +32,8 @@ enum {
 	HEAD_FIXED_BYTES = 128 << 10,
 	HEAD_MAPPING_BYTES = 56 + 24 + 24,
 	HEAD_THREAD_BYTES = 14 << 10,
+	// Blocks of a file whose room is tight are not taken for more than this at once.
+	SHORT_BYTES = 64 << 10,
 	// Room for gaps in the note, beside one for each mapping and thread.
 	SPARE_GAPS = 1024,
 };
@@ -52,11 +55,15 @@ struct core {
 	int fd, direct_fd;
 	uint32_t flags;
 	uint64_t piece_bytes;
+	struct order order;
 	pthread_mutex_t lock; ///< protects the cursors and the error
 	struct cursor {
-		size_t segment;
+		size_t span; ///< index into the order
 		uint64_t offset; ///< into its memory
 	} first, last; ///< what nobody has taken yet lies between them
+	enum priority busy_priority; ///< of the pieces that were taken from the beginning
+	unsigned int busy; ///< how many of these are not copied yet
+	pthread_cond_t idle;
 	struct snap_error *error;
 	atomic_bool failed;
 	atomic_uint_fast64_t done_bytes;
@@ -108,14 +115,16 @@ struct snap_error *core_create(const struct snapshot *snap, const struct plan *p
 	if (!c)
 		return snap_error_oom();
 	(void)pthread_mutex_init(&c->lock, NULL); // cannot fail without attributes
+	(void)pthread_cond_init(&c->idle, NULL);
 	gaps_init(&c->gaps);
 	c->direct_fd = -EBADF;
 	c->snap = snap;
 	c->plan = plan;
 	c->offsets = calloc(plan->n, sizeof(*c->offsets));
-	if (!c->offsets) {
+	struct snap_error *err = c->offsets ? order_by_address(plan, &c->order) : snap_error_oom();
+	if (err) {
 		core_destroy(c);
-		return snap_error_oom();
+		return err;
 	}
 	lay_out(c, first_offset);
 	if (!is64(c) && c->size > UINT32_MAX) {
@@ -136,6 +145,8 @@ void core_destroy(struct core *c)
 	gaps_deinit(&c->gaps);
 	snap_error_destroy(c->error);
 	(void)pthread_mutex_destroy(&c->lock);
+	(void)pthread_cond_destroy(&c->idle);
+	order_deinit(&c->order);
 	free(c->offsets);
 	free(c);
 }
@@ -177,58 +188,68 @@ struct piece {
 	const struct snap_mapping *map;
 	uint64_t start, end; ///< addresses
 	uint64_t offset; ///< of start, in the file
+	enum priority priority;
 };
 
-static void set_piece(const struct core *c, size_t i, uint64_t offset, uint64_t len,
-		      struct piece *ret)
+static struct piece piece_of(const struct core *c, size_t span, uint64_t offset, uint64_t len)
 {
-	const struct plan_segment *seg = &c->plan->segments[i];
-	*ret = (struct piece){
+	const struct order_span *s = &c->order.spans[span];
+	const struct plan_segment *seg = &c->plan->segments[s->segment];
+	uint64_t start = seg->start + s->offset + offset;
+	return (struct piece){
 		.map = seg->map,
-		.start = seg->map->start + offset,
-		.end = seg->map->start + offset + len,
-		.offset = c->offsets[i] + offset,
+		.start = start,
+		.end = start + len,
+		.offset = c->offsets[s->segment] + s->offset + offset,
+		.priority = s->priority,
 	};
 }
 
 /// The first piece that nobody has taken yet. Called locked; false when there is none left.
 static bool take_first(struct core *c, struct piece *ret)
 {
-	while (c->first.segment < c->plan->n) {
-		size_t i = c->first.segment;
-		uint64_t end = i == c->last.segment ? c->last.offset :
-						      c->plan->segments[i].dump_bytes;
-		if (i > c->last.segment)
+	for (;;) {
+		size_t i = c->first.span;
+		if (i >= c->order.n || i > c->last.span)
 			return false;
-		if (c->first.offset < end) {
-			uint64_t len = MIN(c->piece_bytes, end - c->first.offset);
-			set_piece(c, i, c->first.offset, len, ret);
-			c->first.offset += len;
-			return true;
+		const struct order_span *span = &c->order.spans[i];
+		uint64_t end = i == c->last.span ? c->last.offset : span->bytes;
+		if (c->first.offset >= end) {
+			c->first = (struct cursor){ .span = i + 1 };
+			continue;
 		}
-		c->first = (struct cursor){ .segment = i + 1 };
+		// What is less useful must not take the room of what is not yet written.
+		if (c->busy && span->priority != c->busy_priority) {
+			(void)pthread_cond_wait(&c->idle, &c->lock);
+			continue;
+		}
+		uint64_t len = MIN(c->piece_bytes, end - c->first.offset);
+		*ret = piece_of(c, i, c->first.offset, len);
+		c->first.offset += len;
+		c->busy_priority = span->priority;
+		c->busy++;
+		return true;
 	}
-	return false;
 }
 
 /// The last one. Called locked; false when there is none left.
 static bool take_last(struct core *c, struct piece *ret)
 {
 	for (;;) {
-		size_t i = c->last.segment;
-		uint64_t begin = i == c->first.segment ? c->first.offset : 0;
-		if (i < c->first.segment || i >= c->plan->n)
+		size_t i = c->last.span;
+		uint64_t begin = i == c->first.span ? c->first.offset : 0;
+		if (i < c->first.span || i >= c->order.n)
 			return false;
 		if (c->last.offset > begin) {
 			uint64_t len = MIN(c->piece_bytes, c->last.offset - begin);
 			c->last.offset -= len;
-			set_piece(c, i, c->last.offset, len, ret);
+			*ret = piece_of(c, i, c->last.offset, len);
 			return true;
 		}
-		if (i == c->first.segment)
+		if (i == c->first.span)
 			return false;
-		c->last.segment = i - 1;
-		c->last.offset = c->plan->segments[i - 1].dump_bytes;
+		c->last.span = i - 1;
+		c->last.offset = c->order.spans[i - 1].bytes;
 	}
 }
 
@@ -239,6 +260,15 @@ static bool take_piece(struct core *c, bool from_end, struct piece *ret)
 	bool found = from_end ? take_last(c, ret) : take_first(c, ret);
 	(void)pthread_mutex_unlock(&c->lock);
 	return found;
+}
+
+/// Each piece that was taken is given back.
+static void end_piece(struct core *c, bool from_end)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	if (!from_end && !--c->busy)
+		(void)pthread_cond_broadcast(&c->idle);
+	(void)pthread_mutex_unlock(&c->lock);
 }
 
 static enum gap_reason gap_of(enum mem_kind kind)
@@ -297,9 +327,10 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 {
 	uint64_t room = UINT64_MAX;
 	char *place = c->reserve ? reserve_find(c->reserve, offset, &room) : NULL;
-	bool spill = !place && c->reserve;
+	// What is spilled is written last, when there may be no room any more.
+	bool spill = !place && c->reserve && piece->priority == PRIORITY_REST;
 	len = MIN(len, room);
-	len = MIN(len, (size_t)BUFFER_BYTES);
+	len = MIN(len, c->flags & CORE_SHORT_OF_SPACE ? (size_t)SHORT_BYTES : (size_t)BUFFER_BYTES);
 	if (spill)
 		place = reserve_spill(c->reserve, offset, &len);
 	ssize_t n = read_pages(c, piece, kind, addr, place ? place : buf, len);
@@ -410,6 +441,7 @@ static void copy_pieces(struct core *c, bool from_end)
 			r = copy_piece(c, &piece, buf, ranges, &addr);
 		if (r < 0)
 			give_up(c, &piece, addr, -r); // and so for all that is left
+		end_piece(c, from_end);
 	}
 }
 
@@ -426,6 +458,14 @@ static void *copy_direct_main(void *userdata)
 	return NULL;
 }
 
+/// Makes a hole of what lies between @end of the notes and the first segment.
+static void give_back_head(const struct core *c, int fd, uint64_t end)
+{
+	if (c->plan->n && end < c->offsets[0])
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end,
+				(off_t)(c->offsets[0] - end));
+}
+
 /// Runs @fn in @threads threads, this one among them, and @extra in @n_extra more.
 static struct snap_error *run_threads(struct core *c, unsigned int threads, void *(*fn)(void *),
 				      unsigned int n_extra, void *(*extra)(void *))
@@ -435,9 +475,9 @@ static struct snap_error *run_threads(struct core *c, unsigned int threads, void
 	piece = MAX(piece, (uint64_t)PIECE_MIN_BYTES);
 	c->piece_bytes = ALIGN_UP(piece, (uint64_t)PAGE);
 	c->first = (struct cursor){ 0 };
-	c->last = (struct cursor){ .segment = c->plan->n - 1 };
-	if (c->plan->n)
-		c->last.offset = c->plan->segments[c->plan->n - 1].dump_bytes;
+	c->last = (struct cursor){ 0 };
+	if (c->order.n)
+		c->last = (struct cursor){ c->order.n - 1, c->order.spans[c->order.n - 1].bytes };
 	_cleanup_free_ pthread_t *ids = calloc(threads + n_extra, sizeof(*ids));
 	if (!ids)
 		return snap_error_oom();
@@ -475,8 +515,27 @@ static void *reserve_main(void *userdata)
 {
 	struct core *c = userdata;
 	_cleanup_free_ struct mem_range *ranges = calloc(RANGES, sizeof(*ranges));
-	for (struct piece piece; ranges && take_piece(c, false, &piece);)
+	for (struct piece piece; ranges && take_piece(c, false, &piece);) {
 		reserve_piece(c, &piece, ranges);
+		end_piece(c, false);
+	}
+	return NULL;
+}
+
+void core_reserve_head(struct core *c, int fd)
+{
+	if (c->plan->n)
+		(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)c->offsets[0]);
+}
+
+struct snap_error *core_set_priorities(struct core *c, const struct priorities *priorities)
+{
+	struct order order;
+	struct snap_error *err = order_by_use(c->plan, priorities, &order);
+	if (err)
+		return err;
+	order_deinit(&c->order);
+	c->order = order;
 	return NULL;
 }
 
@@ -485,9 +544,7 @@ struct snap_error *core_reserve(struct core *c, struct memsource *source, unsign
 {
 	c->source = source;
 	c->reserve = reserve;
-	// For headers and notes, so that those of a partial core fit when the disk has become full.
-	if (c->plan->n)
-		(void)fallocate(reserve->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)c->offsets[0]);
+	core_reserve_head(c, reserve->fd);
 	struct snap_error *err = run_threads(c, threads, reserve_main, 0, NULL);
 	reserve_close(reserve);
 	return err;
@@ -516,6 +573,9 @@ struct snap_error *core_copy(struct core *c, struct memsource *source, int fd,
 	c->reserve = reserve;
 	c->flags = flags;
 	c->progress = progress;
+	if (flags & CORE_SHORT_OF_SPACE) // more was set aside for the head than it will need
+		give_back_head(c, fd, ALIGN_UP(c->notes_offset + c->notes_bytes + c->note_room,
+					       (uint64_t)PAGE));
 	c->direct_fd = open_direct(c);
 	struct snap_error *err = run_threads(c, threads, copy_main,
 					     c->direct_fd >= 0 ? DIRECT_THREADS : 0,
@@ -549,8 +609,7 @@ struct snap_error *core_put(struct core *c, int fd, size_t i, uint64_t offset, c
 void core_miss(struct core *c, size_t i, uint64_t offset)
 {
 	const struct plan_segment *seg = &c->plan->segments[i];
-	gaps_add(&c->gaps, seg->map->start + offset, seg->map->start + seg->dump_bytes,
-		 GAP_ABORTED);
+	gaps_add(&c->gaps, seg->start + offset, seg->start + seg->dump_bytes, GAP_ABORTED);
 }
 
 /// Adds procsnap's own note; the list of gaps is cut to the room that was left for it.
@@ -643,10 +702,10 @@ static uint32_t segment_flags(const struct snap_mapping *map)
 			phdr = (Phdr){ .p_type = PT_LOAD, .p_align = PAGE };                     \
 			phdr.p_flags = segment_flags(seg->map);                                  \
 			phdr.p_offset = (__typeof__(phdr.p_offset))(c)->offsets[i];              \
-			phdr.p_vaddr = (__typeof__(phdr.p_vaddr))seg->map->start;                \
+			phdr.p_vaddr = (__typeof__(phdr.p_vaddr))seg->start;                     \
 			phdr.p_filesz = (__typeof__(phdr.p_filesz))seg->dump_bytes;              \
 			phdr.p_memsz =                                                           \
-				(__typeof__(phdr.p_memsz))(seg->map->end - seg->map->start);     \
+				(__typeof__(phdr.p_memsz))(seg->end - seg->start);               \
 			r = strbuf_add((buf), &phdr, sizeof(phdr));                              \
 		}                                                                                \
 		/* the ELF way to say more than fits: gABI "Number of program headers" */        \
@@ -674,7 +733,7 @@ static void on_lost(void *userdata, uint64_t offset, uint64_t len)
 		const struct plan_segment *seg = &c->plan->segments[i];
 		if (offset < c->offsets[i] || offset >= c->offsets[i] + seg->dump_bytes)
 			continue;
-		uint64_t addr = seg->map->start + (offset - c->offsets[i]);
+		uint64_t addr = seg->start + (offset - c->offsets[i]);
 		// Part of it may have been written.
 		(void)fallocate(c->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 				(off_t)len);
@@ -722,9 +781,6 @@ struct snap_error *core_finish(struct core *c, int fd, const struct core_facts *
 	int r = note_writer_flush(&c->notes);
 	if (r < 0)
 		return write_error(-r);
-	uint64_t end = ALIGN_UP(c->notes.offset, (uint64_t)PAGE);
-	if (c->plan->n && end < c->offsets[0]) // more was set aside than the notes needed
-		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end,
-				(off_t)(c->offsets[0] - end));
+	give_back_head(c, fd, ALIGN_UP(c->notes.offset, (uint64_t)PAGE));
 	return write_headers(c, fd); // last, for without them the file is no core
 }

@@ -8,6 +8,7 @@
 #include "common/snapshot.h"
 #include "gaps.h"
 #include "plan.h"
+#include "priority.h"
 #include "reserve.h"
 
 /**
@@ -49,6 +50,8 @@ uint64_t core_size(const struct core *core);
 enum core_copy_flags {
 	/// When the process ends or the copy is aborted, what is missing becomes gaps.
 	CORE_KEEP_PARTIAL = 1U << 0,
+	/// There is less room than the core needs: nothing is written before what is more useful.
+	CORE_SHORT_OF_SPACE = 1U << 1,
 };
 
 /**
@@ -59,6 +62,16 @@ enum core_copy_flags {
  */
 struct snap_error *core_reserve(struct core *core, struct memsource *source, unsigned int threads,
 				struct reserve *reserve) _must_check_;
+
+/// The part of that for headers and notes, so that those of a partial core fit in any case.
+void core_reserve_head(struct core *core, int fd);
+
+/**
+ * Says what is to be copied first (dumper/order.h), for a core that may not become whole. Without
+ * it memory is copied in the order of its addresses.
+ */
+struct snap_error *core_set_priorities(struct core *core, const struct priorities *priorities)
+	_must_check_;
 
 /**
  * Copies the memory into @fd, a regular file without data, with @threads threads (at least 1).

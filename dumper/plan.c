@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fd.h"
+#include "priority.h"
+
 enum { PAGE = 4096 };
 
 static const char *const class_names[PLAN_CLASS_MAX] = {
@@ -20,6 +23,7 @@ static const char *const class_names[PLAN_CLASS_MAX] = {
 	[PLAN_FILTERED] = "left out by the filter",
 	[PLAN_DONTDUMP] = "left out by MADV_DONTDUMP",
 	[PLAN_DEVICE] = "device memory",
+	[PLAN_LEFT_OUT] = "not needed for stacks",
 };
 
 const char *plan_class_name(enum plan_class class)
@@ -151,7 +155,7 @@ static void add_up(struct plan *plan)
 	for (size_t i = 0; i < plan->n; i++) {
 		struct plan_segment *seg = &plan->segments[i];
 		bool dumped = plan_class_dumped(seg->class);
-		uint64_t whole = seg->map->end - seg->map->start;
+		uint64_t whole = seg->end - seg->start;
 		seg->dump_bytes = !dumped			       ? 0 :
 				  seg->class == PLAN_ELF_HEADER ? PAGE :
 								  whole;
@@ -165,6 +169,64 @@ static void add_up(struct plan *plan)
 			plan->data_bytes += data_bytes(seg);
 		}
 	}
+}
+
+/// Adds a part of the mapping that the last segment belongs to, or makes that one longer.
+static void add_part(struct plan *plan, size_t *n, const struct plan_segment *whole, uint64_t end,
+		     enum plan_class class)
+{
+	struct plan_segment *last = *n ? &plan->segments[*n - 1] : NULL;
+	bool same_map = last && last->map == whole->map;
+	if (same_map && last->class == class)
+		last->end = end;
+	else
+		plan->segments[(*n)++] =
+			(struct plan_segment){ .map = whole->map,
+					       .class = class,
+					       .start = same_map ? last->end : whole->start,
+					       .end = end };
+}
+
+/// Cuts what is dumped into what stacks need, and the rest.
+static struct snap_error *cut_stacks(struct plan *plan, const struct priorities *priorities)
+{
+	size_t old_n = plan->n, n = 0, next = 0;
+	_cleanup_free_ struct plan_segment *old = TAKE_PTR(plan->segments);
+	plan->segments = calloc(old_n + 2 * priorities->n + 1, sizeof(*old));
+	if (!plan->segments)
+		return snap_error_oom();
+	for (size_t i = 0; i < old_n; i++) {
+		const struct plan_segment *seg = &old[i];
+		bool whole = !plan_class_dumped(seg->class) || seg->class == PLAN_ELF_HEADER ||
+			     seg->class == PLAN_SPECIAL;
+		while (next < priorities->n && priorities->list[next].end <= seg->start)
+			next++;
+		uint64_t addr = whole ? seg->end : seg->start;
+		for (size_t j = next; addr < seg->end && j < priorities->n; j++) {
+			const struct priority_range *range = &priorities->list[j];
+			if (range->start >= seg->end)
+				break;
+			if (range->priority > PRIORITY_DEEP_STACK)
+				continue;
+			if (range->start > addr)
+				add_part(plan, &n, seg, range->start, PLAN_LEFT_OUT);
+			addr = MIN(range->end, seg->end);
+			add_part(plan, &n, seg, addr, seg->class);
+		}
+		if (addr < seg->end)
+			add_part(plan, &n, seg, seg->end, PLAN_LEFT_OUT);
+		else if (whole)
+			add_part(plan, &n, seg, seg->end, seg->class);
+	}
+	plan->n = n;
+	return NULL;
+}
+
+static struct snap_error *keep_stacks(struct plan *plan, const struct snapshot *snap)
+{
+	_cleanup_priorities_ struct priorities priorities = { 0 };
+	struct snap_error *err = priorities_find(snap, &priorities);
+	return err ? err : cut_stacks(plan, &priorities);
 }
 
 struct snap_error *plan_create(const struct snapshot *snap, struct memsource *source,
@@ -182,10 +244,15 @@ struct snap_error *plan_create(const struct snapshot *snap, struct memsource *so
 	for (size_t i = 0; i < plan->n; i++) {
 		struct plan_segment *seg = &plan->segments[i];
 		seg->map = &snap->mappings[i];
+		seg->start = seg->map->start;
+		seg->end = seg->map->end;
 		seg->class = classify(source, seg->map, filter, flags);
 	}
 	if (flags & PLAN_WITH_BINARIES)
 		add_binaries(plan);
+	struct snap_error *err = flags & PLAN_STACKS ? keep_stacks(plan, snap) : NULL;
+	if (err)
+		return err;
 	add_up(plan);
 	*ret = TAKE_PTR(plan);
 	return NULL;

@@ -10,14 +10,17 @@
 /**
  * DOC: What goes into a core
  *
- * Every mapping gets a segment; the plan says how much of each is dumped. The rules are the
- * kernel's (fs/coredump.c vma_dump_size()), applied to /proc/PID/coredump_filter, with the
- * differences listed in procsnap-core(5).
+ * Every mapping gets a segment, or with PLAN_STACKS one or several; the plan says how much of each
+ * is dumped. The rules are the kernel's (fs/coredump.c vma_dump_size()), applied to
+ * /proc/PID/coredump_filter, with the differences listed in procsnap-core(5).
  */
 
 enum plan_flags {
 	PLAN_ALL = 1U << 0, ///< everything that can be read, MADV_DONTDUMP included
 	PLAN_WITH_BINARIES = 1U << 1, ///< programs and libraries whole
+	/// Of what the filter takes only what backtraces need (dumper/priority.h): stacks, and the
+	/// data and ELF headers of programs and libraries. Mappings are cut for that.
+	PLAN_STACKS = 1U << 2,
 };
 
 /// Bits of /proc/PID/coredump_filter, Documentation/filesystems/proc.rst.
@@ -47,24 +50,26 @@ enum plan_class {
 	PLAN_FILTERED, ///< the filter leaves it out
 	PLAN_DONTDUMP, ///< the program asked for it with MADV_DONTDUMP
 	PLAN_DEVICE, ///< device memory
+	PLAN_LEFT_OUT, ///< not needed for stacks
 	PLAN_CLASS_MAX,
 };
 
 struct plan_segment {
 	const struct snap_mapping *map; ///< borrowed from the snapshot
 	enum plan_class class;
-	uint64_t dump_bytes; ///< p_filesz: from the start of the mapping, page-aligned
-	uint64_t stream_bytes; ///< of a crash: what the kernel sends of it
+	uint64_t start, end; ///< addresses: the whole mapping, or a part of it
+	uint64_t dump_bytes; ///< p_filesz: from the start, page-aligned
+	uint64_t stream_bytes; ///< of a crash: what the kernel sends of the mapping
 };
 
 struct plan_total {
-	size_t mappings;
+	size_t mappings; ///< or parts of them
 	uint64_t dump_bytes; ///< address space dumped, or left out
 	uint64_t data_bytes; ///< of that, resident or swapped out: about what will be on disk
 };
 
 struct plan {
-	struct plan_segment *segments; ///< one for each mapping, in their order
+	struct plan_segment *segments; ///< ascending; together all of each mapping
 	size_t n;
 	struct plan_total totals[PLAN_CLASS_MAX];
 	uint64_t dump_bytes, data_bytes; ///< sums over the dumped classes

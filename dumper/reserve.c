@@ -83,6 +83,15 @@ void reserve_deinit(struct reserve *r)
 	*r = (struct reserve){ .fd = -EBADF };
 }
 
+void reserve_abandon(struct reserve *r, uint64_t start)
+{
+	if (start < r->size)
+		(void)fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+				(off_t)(r->size - start));
+	r->n = 0;
+	r->budget = 0;
+}
+
 /// Takes @len bytes from the budget, or what is left of it.
 static uint64_t take_budget(struct reserve *r, uint64_t len)
 {
@@ -125,6 +134,7 @@ void reserve_add(struct reserve *r, uint64_t start, uint64_t end)
 					(off_t)start, (off_t)len);
 			(void)pthread_mutex_lock(&r->lock);
 			r->budget = 0;
+			r->failed = true;
 			(void)pthread_mutex_unlock(&r->lock);
 			remember(r, start, start + len); // part of it may have been populated
 			return;

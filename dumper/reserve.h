@@ -27,6 +27,7 @@ struct reserve {
 	uint64_t size;
 	uint64_t budget; ///< bytes that may still be reserved
 	bool exhausted;
+	bool failed; ///< something could not be made ready: the disk may be full
 	pthread_mutex_t lock; ///< protects what follows while several threads add
 	struct reserve_range {
 		uint64_t start, end; ///< file offsets
@@ -55,6 +56,8 @@ void reserve_init(struct reserve *reserve, int fd, uint64_t size);
 void reserve_deinit(struct reserve *reserve);
 /// Makes [@start, @end) ready as far as the budget goes. Several threads may call it.
 void reserve_add(struct reserve *reserve, uint64_t start, uint64_t end);
+/// Gives back, before the pause, all of the file from @start on: its room is needed otherwise.
+void reserve_abandon(struct reserve *reserve, uint64_t start);
 /// No more reserve_add() from here on; reserve_find() works.
 void reserve_close(struct reserve *reserve);
 /**

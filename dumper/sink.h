@@ -22,6 +22,12 @@ struct sink_progress {
 struct snap_error *sink_stream(int in, uint64_t size, int out,
 			       const struct sink_progress *progress) _must_check_;
 
+enum sink_flags {
+	/// What has been written makes a hole in @in at once: where there was room for the input,
+	/// there is room for the output.
+	SINK_CONSUME = 1U << 0,
+};
+
 enum { SINK_ZSTD_LEVEL_DEFAULT = 3, SINK_ZSTD_LEVEL_MAX = 19 };
 
 /**
@@ -31,4 +37,4 @@ enum { SINK_ZSTD_LEVEL_DEFAULT = 3, SINK_ZSTD_LEVEL_MAX = 19 };
  * skippable frame at the end (facebook/zstd contrib/seekable_format). Any zstd decompresses it.
  */
 struct snap_error *sink_zstd(int in, uint64_t size, int out, int level, unsigned int threads,
-			     const struct sink_progress *progress) _must_check_;
+			     uint32_t flags, const struct sink_progress *progress) _must_check_;

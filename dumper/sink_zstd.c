@@ -2,6 +2,7 @@
 #include "sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct seek_entry {
 /// One job: frames are taken in order, compressed in parallel, and written in order.
 struct zst {
 	int in, out, level;
+	uint32_t flags;
 	uint64_t size;
 	const struct sink_progress *progress;
 	uint64_t n_frames;
@@ -90,6 +92,9 @@ static bool write_frame(struct zst *z, uint64_t index, const void *data, size_t 
 			z->table[index] = (struct seek_entry){ (uint32_t)len, (uint32_t)raw };
 			z->turn++;
 			ok = true;
+			if (z->flags & SINK_CONSUME) // not possible: then the room is taken twice
+				(void)fallocate(z->in, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						(off_t)(index * FRAME_BYTES), (off_t)raw);
 			if (z->progress)
 				z->progress->fn(z->progress->userdata,
 						MIN(z->turn * FRAME_BYTES, z->size));
@@ -210,13 +215,14 @@ static struct snap_error *run_threads(struct zst *z, unsigned int threads)
 }
 
 struct snap_error *sink_zstd(int in, uint64_t size, int out, int level, unsigned int threads,
-			     const struct sink_progress *progress)
+			     uint32_t flags, const struct sink_progress *progress)
 {
 	struct zst z = {
 		.in = in,
 		.out = out,
 		.size = size,
 		.level = level,
+		.flags = flags,
 		.progress = progress,
 		.n_frames = (size + FRAME_BYTES - 1) / FRAME_BYTES,
 		.lock = PTHREAD_MUTEX_INITIALIZER,

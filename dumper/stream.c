@@ -329,6 +329,8 @@ static struct snap_error *add_segments(struct parse *p, size_t n, struct plan *p
 				 (phdr.p_flags & PF_X ? SNAP_MAP_EXEC : 0U),
 		};
 		plan->segments[i].map = &snap->mappings[i];
+		plan->segments[i].start = phdr.p_vaddr;
+		plan->segments[i].end = end;
 		plan->segments[i].stream_bytes = phdr.p_filesz;
 		// [vsyscall]: nobody but the kernel can read it, and it is the same everywhere.
 		plan->segments[i].dump_bytes = phdr.p_vaddr >> GATE_BIT ? 0 : phdr.p_filesz;

@@ -255,6 +255,7 @@ static struct json *dump_parameters(const struct job *job)
 	json_set_u64(p, "pidFileDescriptor", 0);
 	set_if(p, "all", job->flags & JOB_ALL);
 	set_if(p, "withBinaries", job->flags & JOB_WITH_BINARIES);
+	set_if(p, "stacks", job->flags & JOB_STACKS);
 	set_if(p, "noSummary", job->flags & JOB_NO_SUMMARY);
 	set_if(p, "keepPartial", job->flags & JOB_KEEP_PARTIAL);
 	set_if(p, "dryRun", job->flags & JOB_DRY_RUN);

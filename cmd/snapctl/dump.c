@@ -107,6 +107,7 @@ enum dump_option {
 	OPT_FILTER,
 	OPT_ALL,
 	OPT_WITH_BINARIES,
+	OPT_STACKS,
 	OPT_NO_SUMMARY,
 	OPT_COMPRESS,
 	OPT_MAX_PAUSE,
@@ -133,6 +134,9 @@ static const struct option_row dump_rows[] = {
 	[OPT_WITH_BINARIES] = { "with-binaries", 0, NULL,
 				"Dump programs and libraries too, so that the core\n"
 				"can be read where they are missing" },
+	[OPT_STACKS] = { "stacks", 0, NULL,
+			 "Dump only what backtraces need: the stacks, and the\n"
+			 "data of programs and libraries" },
 	[OPT_NO_SUMMARY] = { "no-summary", 0, NULL,
 			     "Do not look for goroutines in the core" },
 	[OPT_COMPRESS] = { "compress", 'z', "[LEVEL]",
@@ -214,6 +218,9 @@ static struct snap_error *apply_option(const struct option_use *use, struct dump
 	case OPT_WITH_BINARIES:
 		job->flags |= JOB_WITH_BINARIES;
 		return NULL;
+	case OPT_STACKS:
+		job->flags |= JOB_STACKS;
+		return NULL;
 	case OPT_NO_SUMMARY:
 		job->flags |= JOB_NO_SUMMARY;
 		return NULL;
@@ -254,6 +261,10 @@ static struct snap_error *check_args(const struct dump_args *args)
 		return snap_error_new(SNAP_USAGE, "which process? Give at least one PID");
 	if (request->job.flags & JOB_ALL && request->job.flags & JOB_HAS_FILTER)
 		return snap_error_new(SNAP_USAGE, "--all and --filter exclude each other");
+	if (request->job.flags & JOB_STACKS &&
+	    request->job.flags & (JOB_ALL | JOB_HAS_FILTER | JOB_WITH_BINARIES))
+		return snap_error_new(SNAP_USAGE,
+				      "--stacks excludes --all, --filter and --with-binaries");
 	if (request->store && (out || request->job.flags & (JOB_COMPRESS | JOB_DRY_RUN)))
 		return snap_error_new(SNAP_USAGE,
 				      "--store excludes -o, -z and --dry-run: where and how dumps "

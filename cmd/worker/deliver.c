@@ -7,11 +7,20 @@
 
 #include "dumper/sink.h"
 
+/// What was set aside for a partial core and not used.
+static void give_back(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, st.st_size) < 0)
+		return; // it stays, which is a waste and no error
+}
+
 struct snap_error *deliver(const struct delivery *d)
 {
 	const struct sink_progress progress = { d->progress, d->userdata };
 	struct snap_error *err = NULL;
 	struct stat st;
+	bool partial = d->job->flags & JOB_KEEP_PARTIAL;
 	int last = d->spool;
 	if (fstat(d->spool, &st) < 0)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot look at the core");
@@ -19,7 +28,10 @@ struct snap_error *deliver(const struct delivery *d)
 	if (d->job->flags & JOB_COMPRESS) {
 		d->phase(d->userdata, "compressing", size);
 		last = d->output;
-		err = sink_zstd(d->spool, size, d->output, d->job->level, d->threads, &progress);
+		err = sink_zstd(d->spool, size, d->output, d->job->level, d->threads,
+				partial ? SINK_CONSUME : 0, &progress);
+		if (!err && partial)
+			give_back(d->output);
 	} else if (d->job->flags & JOB_STREAM) {
 		d->phase(d->userdata, "writing", size);
 		err = sink_stream(d->spool, size, d->output, &progress);

@@ -105,7 +105,7 @@ static void check(const char *parts, uint64_t size, int level, unsigned int thre
 	struct output out;
 	_cleanup_close_ int in = make_input(parts, size);
 	_cleanup_close_ int fd = test_memfd();
-	assert_ok(sink_zstd(in, size, fd, level, threads, NULL));
+	assert_ok(sink_zstd(in, size, fd, level, threads, 0, NULL));
 	read_output(&out, fd);
 	check_frames(&out, in, size);
 	check_whole(&out, in, size);
@@ -155,8 +155,8 @@ static void test_reproducible(void **state _unused_)
 	_cleanup_close_ int in = make_input("DNHZD", 5 * MIB);
 	_cleanup_close_ int one = test_memfd();
 	_cleanup_close_ int many = test_memfd();
-	assert_ok(sink_zstd(in, 5 * MIB, one, 3, 1, NULL));
-	assert_ok(sink_zstd(in, 5 * MIB, many, 3, 5, NULL));
+	assert_ok(sink_zstd(in, 5 * MIB, one, 3, 1, 0, NULL));
+	assert_ok(sink_zstd(in, 5 * MIB, many, 3, 5, 0, NULL));
 	read_output(&a, one);
 	read_output(&b, many);
 	assert_int_equal(a.size, b.size);
@@ -172,13 +172,13 @@ static void test_large_sparse(void **state _unused_)
 	struct output out;
 	_cleanup_close_ int in = make_input("D", size);
 	_cleanup_close_ int fd = test_memfd();
-	assert_ok(sink_zstd(in, size, fd, 3, 2, NULL));
+	assert_ok(sink_zstd(in, size, fd, 3, 2, 0, NULL));
 	read_output(&out, fd);
 	assert_int_equal(out.n_frames, size / FRAME);
 	assert_true(out.size < 16 * MIB);
 	free(out.data);
 	// More frames than the format allows.
-	assert_code(sink_zstd(in, (1ULL << 47) + FRAME, fd, 3, 2, NULL), SNAP_FAILED);
+	assert_code(sink_zstd(in, (1ULL << 47) + FRAME, fd, 3, 2, 0, NULL), SNAP_FAILED);
 }
 
 static uint64_t progress_last;
@@ -197,14 +197,14 @@ static void test_progress(void **state _unused_)
 	_cleanup_close_ int in = make_input("DNHZDNHZ", 7 * MIB + 5);
 	_cleanup_close_ int fd = test_memfd();
 	progress_last = 0;
-	assert_ok(sink_zstd(in, 7 * MIB + 5, fd, 1, 3, &progress));
+	assert_ok(sink_zstd(in, 7 * MIB + 5, fd, 1, 3, 0, &progress));
 	assert_int_equal(progress_last, 7 * MIB + 5);
 }
 
 static void check_error(int in, uint64_t size, int out, enum snap_code code, int errnum)
 {
 	for (unsigned int threads = 1; threads <= 4; threads += 3) {
-		struct snap_error *err = sink_zstd(in, size, out, 1, threads, NULL);
+		struct snap_error *err = sink_zstd(in, size, out, 1, threads, 0, NULL);
 		assert_non_null(err);
 		assert_string_equal(snap_code_name(err->code), snap_code_name(code));
 		assert_int_equal(err->errnum, errnum);
@@ -250,7 +250,7 @@ static void test_pipe_closed(void **state _unused_)
 		(void)close(pipes[0]);
 		_cleanup_close_ int in = make_input("NNNNNNNN", 8 * MIB);
 		(void)signal(SIGPIPE, SIG_IGN);
-		struct snap_error *err = sink_zstd(in, 8 * MIB, pipes[1], 1, threads, NULL);
+		struct snap_error *err = sink_zstd(in, 8 * MIB, pipes[1], 1, threads, 0, NULL);
 		(void)signal(SIGPIPE, SIG_DFL);
 		assert_non_null(err);
 		assert_int_equal(err->errnum, EPIPE);

@@ -171,6 +171,7 @@ func init() {
 
 func main() {
 	hostile := flag.Bool("hostile", false, "have labels and file names that are not nice")
+	ballast := flag.Int("ballast", 0, "MiB of memory below the heap")
 	collect := flag.Bool("gc", false, "collect garbage when all wait")
 	flag.Parse()
 	time.AfterFunc(life, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) })
@@ -180,6 +181,10 @@ func main() {
 		err = syscall.Pipe2(pipe[:], syscall.O_CLOEXEC)
 	}
 	if err != nil {
+		fmt.Println("error:", err)
+		os.Exit(1)
+	}
+	if err := addBallast(*ballast << 20); err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
 	}
@@ -197,6 +202,33 @@ func main() {
 	fmt.Printf("ready %d addr=%s goroutines=%d\n", os.Getpid(), listener.Addr(),
 		runtime.NumGoroutine())
 	serveHarness()
+}
+
+// addBallast maps memory that nothing compresses where it comes before all else in a core.
+func addBallast(size int) error {
+	const start, fixedNoReplace = 0x10000000, 0x100000
+	if size == 0 {
+		return nil
+	}
+	addr, _, errno := syscall.Syscall6(syscall.SYS_MMAP, start, uintptr(size),
+		syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_PRIVATE|syscall.MAP_ANON|fixedNoReplace, ^uintptr(0), 0)
+	if errno != 0 {
+		return errno
+	}
+	random, err := os.Open("/dev/urandom")
+	if err != nil {
+		return err
+	}
+	defer random.Close()
+	for end := addr + uintptr(size); addr < end; {
+		n, _, errno := syscall.Syscall(syscall.SYS_READ, random.Fd(), addr, end-addr)
+		if errno != 0 {
+			return errno
+		}
+		addr += n
+	}
+	return nil
 }
 
 func serveHarness() {
