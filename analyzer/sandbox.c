@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <seccomp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
@@ -79,6 +80,10 @@ static int add_rules_mapping(scmp_filter_ctx ctx)
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 				     SCMP_A1(SCMP_CMP_EQ, F_GETFD));
+	// pthread_once(), when libdw has looked for a library that fetches files, and not found it.
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(futex), 1,
+				     SCMP_A1(SCMP_CMP_EQ, FUTEX_WAKE_PRIVATE));
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(missing); i++)
 		if (missing[i] >= 0) // newer architectures lack the older calls
 			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOENT), missing[i], 0);

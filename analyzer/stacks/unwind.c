@@ -168,6 +168,8 @@ static struct snap_error *report_modules(struct unwind *u)
 	u->dwfl = dwfl_begin(&callbacks);
 	if (!u->dwfl)
 		return dwfl_error("libdw does not begin");
+	// With the name of the program libdw would call it by its last part only, as it does with
+	// libraries. systemd-coredump 252 has it so, 257 has not.
 	if (dwfl_core_file_report(u->dwfl, u->core, NULL) < 0)
 		return dwfl_error("the modules of the core cannot be read");
 	if (dwfl_report_end(u->dwfl, NULL, NULL) != 0)
