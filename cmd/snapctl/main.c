@@ -24,6 +24,7 @@ static const struct verb {
 	{ "get", "[OPTION...] ID", verb_get, "Get a dump out of the store" },
 	{ "debug", "[OPTION...] ID|CORE", verb_debug, "Start the debugger that suits a dump" },
 	{ "remove", "ID...", verb_remove, "Remove dumps from the store" },
+	{ "handler", "ACTION [OPTION...]", verb_handler, "Make procsnap the handler of crashes" },
 	{ "status", "[OPTION...]", verb_status, "Tell what procsnapd is at" },
 	{ "reload", "", verb_reload, "Have procsnapd read its configuration" },
 	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },

@@ -89,6 +89,8 @@ void options_print(const struct option_row *rows, size_t n_rows, FILE *out)
 		char left[64];
 		const char *arg = rows[i].arg;
 		bool optional = arg && arg[0] == '[';
+		if (!rows[i].help)
+			continue;
 		int len = rows[i].letter ? snprintf(left, sizeof(left), "  -%c, ", rows[i].letter) :
 					   snprintf(left, sizeof(left), "      ");
 		len += snprintf(left + len, sizeof(left) - (size_t)len, "--%s%s%.*s%s",

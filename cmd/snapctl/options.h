@@ -15,7 +15,7 @@ struct option_row {
 	const char *name; ///< long name without dashes
 	char letter; ///< short name, or 0
 	const char *arg; ///< how --help names the argument; NULL: takes none; "[X]": optional
-	const char *help; ///< one or more lines, without indentation
+	const char *help; ///< one or more lines, without indentation; NULL: only tests use it
 };
 
 /// One more use of an option, or what stands behind the options.

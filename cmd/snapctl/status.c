@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "client.h"
+#include "common/handler.h"
 #include "common/str.h"
 #include "options.h"
 #include "verbs.h"
@@ -136,6 +137,17 @@ static void print_status(const struct json *status)
 	print_bytes(status, "Kept free", "storeKeepFreeBytes");
 }
 
+/// Who handles crashes; the daemon needs not know.
+static bool find_handler(enum corepattern_owner *ret)
+{
+	_cleanup_free_ char *pattern = NULL;
+	struct snap_error *err = sysctl_read("", SYSCTL_CORE_PATTERN, &pattern);
+	if (!err)
+		*ret = corepattern_owner(pattern);
+	snap_error_destroy(err);
+	return pattern;
+}
+
 int verb_status(int argc, char *argv[])
 {
 	static const struct small_verb verb = {
@@ -146,14 +158,21 @@ int verb_status(int argc, char *argv[])
 		status_rows, ARRAY_SIZE(status_rows), false
 	};
 	_cleanup_(json_destroyp) struct json *status = NULL;
+	enum corepattern_owner owner = COREPATTERN_FILE;
 	bool json = false;
 	int first, r = parse_args(&verb, argc, argv, &json, &first);
 	if (r >= 0)
 		return r;
 	struct snap_error *err = ask("Status", NULL, &status);
-	if (!err && json)
+	bool known = find_handler(&owner);
+	if (!err && json) {
+		if (known)
+			json_set_text(status, "crashHandler", corepattern_owner_name(owner));
 		printf("%s\n", json_text(status) ? json_text(status) : "");
-	else if (!err)
+	} else if (!err) {
 		print_status(status);
+		if (known)
+			printf("%14s: %s\n", "Crashes", corepattern_owner_text(owner));
+	}
 	return verb_finish(err);
 }

@@ -18,6 +18,7 @@ int verb_list(int argc, char *argv[]);
 int verb_get(int argc, char *argv[]);
 int verb_debug(int argc, char *argv[]);
 int verb_remove(int argc, char *argv[]);
+int verb_handler(int argc, char *argv[]);
 int verb_status(int argc, char *argv[]);
 int verb_reload(int argc, char *argv[]);
 
