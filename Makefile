@@ -351,7 +351,10 @@ install: all $(BUILD)/gen/procsnapd.service ## Install below DESTDIR and PREFIX 
 		$(call file_of,$(i)) &&) true
 	$(Q)$(INSTALL) -D -m 644 completions/snapctl.bash $(DESTDIR)$(BASHCOMPDIR)/snapctl
 
+# A kernel that starts what is not there any more loses all crashes.
 uninstall: ## Remove what install put there
+	$(Q)[ -n "$(DESTDIR)" ] || ! grep -qsF '|$(LIBEXECDIR)/' /proc/sys/kernel/core_pattern || \
+		$(BINDIR)/snapctl handler uninstall
 	$(Q)rm -f $(DESTDIR)$(BASHCOMPDIR)/snapctl $(foreach i,$(INSTALLED) $(INSTALLED_DATA),\
 		$(DESTDIR)$(call folder_of,$(i))/$(notdir $(call file_of,$(i))))
 	$(Q)rmdir $(DESTDIR)$(LIBEXECDIR) 2>/dev/null || true

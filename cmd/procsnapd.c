@@ -10,13 +10,23 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "daemon/config.h"
+#include "daemon/crashhandler.h"
 #include "daemon/manager.h"
 #include "daemon/privilege.h"
 
 // 512 connections with a dozen descriptors each, and some more.
 enum { FILES_MAX = 8192 };
 
-enum { OPT_FOREGROUND = 256, OPT_CONFIG, OPT_STORE, OPT_SOCKET, OPT_VERSION };
+enum { OPT_FOREGROUND = 256, OPT_CONFIG, OPT_STORE, OPT_SOCKET, OPT_HANDLER, OPT_ROOT,
+       OPT_VERSION };
+
+/// What is asked of this process.
+struct daemon_args {
+	struct manager_options options;
+	const char *handler; ///< "start" or "stop"; NULL: to be the daemon
+	const char *root; ///< for tests: of /proc/sys, /etc and the handler's memory
+};
 
 static void print_help(void)
 {
@@ -29,18 +39,23 @@ static void print_help(void)
 	       "      --store=DIR    Keep dumps in DIR (default: " STORE_DEFAULT_PATH ")\n"
 	       "      --socket=PATH  Listen at PATH when systemd passes no socket\n"
 	       "                     (default: /run/procsnap/io.procsnap)\n"
+	       "      --handler=start|stop\n"
+	       "                     Apply Handler= or HandlerOnStop= and end, as the unit does\n"
 	       "  -h, --help         Show this help\n"
 	       "      --version      Show the version\n");
 }
 
 /// Returns an exit status, or -1 to go on.
-static int parse_args(int argc, char *argv[], struct manager_options *options)
+static int parse_args(int argc, char *argv[], struct daemon_args *args)
 {
+	struct manager_options *options = &args->options;
 	static const struct option table[] = {
 		{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "store", required_argument, NULL, OPT_STORE },
 		{ "socket", required_argument, NULL, OPT_SOCKET },
+		{ "handler", required_argument, NULL, OPT_HANDLER },
+		{ "root", required_argument, NULL, OPT_ROOT },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, OPT_VERSION },
 		{ 0 },
@@ -59,6 +74,12 @@ static int parse_args(int argc, char *argv[], struct manager_options *options)
 		case OPT_SOCKET:
 			options->socket_path = optarg;
 			break;
+		case OPT_HANDLER:
+			args->handler = optarg;
+			break;
+		case OPT_ROOT:
+			args->root = optarg;
+			break;
 		case 'h':
 			print_help();
 			return 0;
@@ -69,9 +90,14 @@ static int parse_args(int argc, char *argv[], struct manager_options *options)
 			fprintf(stderr, "Try 'procsnapd --help'.\n");
 			return SNAP_USAGE;
 		}
-	if (optind == argc)
+	bool known = !args->handler || !strcmp(args->handler, "start") ||
+		     !strcmp(args->handler, "stop");
+	if (optind == argc && known)
 		return -1;
-	fprintf(stderr, "procsnapd: takes no arguments\nTry 'procsnapd --help'.\n");
+	if (!known)
+		fprintf(stderr, "procsnapd: --handler is start or stop\nTry 'procsnapd --help'.\n");
+	else
+		fprintf(stderr, "procsnapd: takes no arguments\nTry 'procsnapd --help'.\n");
 	return SNAP_USAGE;
 }
 
@@ -87,12 +113,38 @@ static void raise_limits(void)
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/// --handler: not the daemon, but what the unit runs beside it.
+static struct snap_error *apply_handler(const struct daemon_args *args)
+{
+	_cleanup_(config_destroyp) struct config *config = NULL;
+	const char *path = args->options.config_path, *store = args->options.store_path;
+	struct snap_error *err = path ? config_load_file(path, &config) :
+					config_load(args->root, &config);
+	if (err)
+		return err;
+	if (!strcmp(store, STORE_DEFAULT_PATH))
+		store = NULL;
+	return !strcmp(args->handler, "start") ? crashhandler_start(config, args->root, store) :
+						 crashhandler_stop(config, args->root, store);
+}
+
+/// Returns when it is told to end.
+static struct snap_error *run_daemon(const struct manager_options *options)
+{
+	_cleanup_(manager_destroyp) struct manager *manager = NULL;
+	raise_limits();
+	struct snap_error *err = privilege_drop();
+	if (!err)
+		err = manager_create(options, &manager);
+	return err ? err : manager_run(manager);
+}
+
 int main(int argc, char *argv[])
 {
-	struct manager_options options = { .store_path = STORE_DEFAULT_PATH,
-					   .socket_path = "/run/procsnap/io.procsnap" };
-	_cleanup_(manager_destroyp) struct manager *manager = NULL;
-	int status = parse_args(argc, argv, &options);
+	struct daemon_args args = { .options = { .store_path = STORE_DEFAULT_PATH,
+						 .socket_path = "/run/procsnap/io.procsnap" },
+				    .root = "" };
+	int status = parse_args(argc, argv, &args);
 	if (status >= 0)
 		return status;
 	if (geteuid() != 0) {
@@ -101,12 +153,7 @@ int main(int argc, char *argv[])
 		return SNAP_NOT_PERMITTED;
 	}
 	(void)umask(0077);
-	raise_limits();
-	struct snap_error *err = privilege_drop();
-	if (!err)
-		err = manager_create(&options, &manager);
-	if (!err)
-		err = manager_run(manager);
+	struct snap_error *err = args.handler ? apply_handler(&args) : run_daemon(&args.options);
 	if (!err)
 		return 0;
 	manager_log(LOG_ERR, "%s", err->message);

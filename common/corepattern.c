@@ -5,8 +5,8 @@
 
 #include "str.h"
 
-// Process, user, group, signal, time, RLIMIT_CORE, dumpable, pidfd, thread, host name. A kernel that
-// does not know %F makes an empty argument of it.
+// Process, user, group, signal, time, RLIMIT_CORE, dumpable, pidfd, thread, host name. A kernel
+// that does not know %F makes an empty argument of it.
 static const char facts[] = "%P %u %g %s %t %c %d %F %I %h";
 
 static const struct {
@@ -67,7 +67,7 @@ static enum corepattern_owner owner_of_socket(const char *path)
 	if (!strcmp(path, COREPATTERN_SOCKET_PATH))
 		return COREPATTERN_OURS_SOCKET;
 	return strncmp(path, systemd, sizeof(systemd) - 1) == 0 ? COREPATTERN_SYSTEMD :
-								 COREPATTERN_OTHER_SOCKET;
+								  COREPATTERN_OTHER_SOCKET;
 }
 
 /// The path after @ or @@.

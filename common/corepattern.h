@@ -9,9 +9,9 @@
  * DOC: Patterns of kernel.core_pattern
  *
  * What core(5) calls the pattern: a file, `|PROGRAM ARGUMENT...` for a pipe, or, since Linux 6.16,
- * `@PATH` and `@@PATH` for a socket. The kernel splits a pipe's pattern at blanks before it fills in
- * what begins with %, so a file name of others cannot become two arguments; and it keeps 127 bytes
- * of a pattern without a word about the rest.
+ * `@PATH` and `@@PATH` for a socket. The kernel splits a pipe's pattern at blanks before it fills
+ * in what begins with %, so a file name of others cannot become two arguments; and it keeps 127
+ * bytes of a pattern without a word about the rest.
  *
  * Functions of texts only; any process may call them.
  */
@@ -52,11 +52,11 @@ static inline bool corepattern_is_ours(const char *pattern)
 
 /**
  * The pattern that starts @hook with @store and the facts of the crash as its arguments. @ret is
- * owned by the caller. SNAP_FAILED when it is too long for the kernel, or a name has bytes in it that
- * a pattern cannot have; both names must be absolute.
+ * owned by the caller. SNAP_FAILED when it is too long for the kernel, or a name has bytes in it
+ * that a pattern cannot have; both names must be absolute.
  */
-struct snap_error *corepattern_make_pipe(const char *hook, const char *store,
-					 char **ret) _must_check_;
-/// The program of a pipe, or the path of a socket, owned by the caller; NULL for a file, or when out
-/// of memory.
+struct snap_error *corepattern_make_pipe(const char *hook, const char *store, char **ret)
+	_must_check_;
+/// The program of a pipe, or the path of a socket, owned by the caller; NULL for a file, or when
+/// out of memory.
 char *corepattern_target(const char *pattern);

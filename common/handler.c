@@ -34,10 +34,11 @@ static struct snap_error *check_namespaces(const struct handler_options *options
 {
 	if (!is_real(options) || sysctl_in_initial_namespaces())
 		return NULL;
-	return snap_error_new(SNAP_NOT_PERMITTED,
-			      "this is a container, or another namespace than that of the machine: "
-			      "kernel.core_pattern is the same for all of the machine, and the kernel "
-			      "would not find our program; run this on the host");
+	return snap_error_new(
+		SNAP_NOT_PERMITTED,
+		"this is a container, or another namespace than that of the machine: "
+		"kernel.core_pattern is the same for all of the machine, and the kernel "
+		"would not find our program; run this on the host");
 }
 
 static const char *store_of(const struct handler_options *options)
@@ -56,18 +57,20 @@ static struct snap_error *check_store(const struct handler_options *options)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot use '%s' as the store", store);
 	if (S_ISDIR(st.st_mode) && st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH)))
 		return NULL;
-	return snap_error_new(SNAP_FAILED,
-			      "cannot use '%s' as the store: it must be a folder that belongs to root "
-			      "and is writable for nobody else",
-			      store);
+	return snap_error_new(
+		SNAP_FAILED,
+		"cannot use '%s' as the store: it must be a folder that belongs to root "
+		"and is writable for nobody else",
+		store);
 }
 
 static struct snap_error *check_socket(const struct handler_options *options)
 {
 	if (!sysctl_has_coredump_socket(options->root))
-		return snap_error_new(SNAP_FAILED,
-				      "this kernel has no coredump socket with requests, which Linux "
-				      "has since 6.17; the pipe does the same: leave out --socket");
+		return snap_error_new(
+			SNAP_FAILED,
+			"this kernel has no coredump socket with requests, which Linux "
+			"has since 6.17; the pipe does the same: leave out --socket");
 	if (!sysctl_is_listening(options->root, COREPATTERN_SOCKET_PATH))
 		return snap_error_new(SNAP_FAILED,
 				      "nobody listens on '" COREPATTERN_SOCKET_PATH "'; start "
@@ -122,8 +125,8 @@ static int copy_value(char **to, const char *from)
 
 /// What is found now is to be gone back to; but not what we have written ourselves, of which @old,
 /// if not NULL, knows what was there before.
-static struct snap_error *remember(const struct handlermemory *old,
-				   const struct sysctl_values *now, struct handlermemory *memory)
+static struct snap_error *remember(const struct handlermemory *old, const struct sysctl_values *now,
+				   struct handlermemory *memory)
 {
 	for (enum sysctl_key key = 0; key < SYSCTL_KEY_MAX; key++) {
 		const char *found = now->of[key];
@@ -197,7 +200,8 @@ static struct snap_error *write_sysctld(const char *root, const char *pipe)
 		return snap_error_oom();
 	}
 	if (asprintf(&text,
-		     "# Written by 'snapctl handler install', removed by 'snapctl handler uninstall'.\n"
+		     "# Written by 'snapctl handler install', and 'snapctl handler uninstall' "
+		     "removes it.\n"
 		     "# Read after 50-coredump.conf of systemd-coredump, so this is what counts.\n"
 		     "%s=%s\n%s=%s\n%s=%s\n",
 		     sysctl_name(SYSCTL_CORE_PATTERN), pipe, sysctl_name(SYSCTL_CORE_PIPE_LIMIT),
@@ -228,7 +232,8 @@ static void note_boot(const char *root, struct handler_notes *notes)
 	if (winner && strcmp(winner->file, HANDLER_SYSCTLD_PATH) != 0)
 		handler_note(notes,
 			     "at the next boot '%s', line %zu, sets kernel.core_pattern after "
-			     HANDLER_SYSCTLD_PATH "; remove that line, or procsnap does not stay",
+			     "procsnap's file in sysctl.d; remove that line, or procsnap does not "
+			     "stay",
 			     winner->file, winner->number);
 }
 
@@ -333,9 +338,10 @@ struct snap_error *handler_install(const struct handler_options *options,
 		err = take_over(&in);
 	if (err)
 		return err;
-	handler_note(notes, "crashes are handled by %s now; before: '%s'",
-		     corepattern_owner_text(corepattern_owner(in.memory.set.of[SYSCTL_CORE_PATTERN])),
-		     in.memory.found.of[SYSCTL_CORE_PATTERN]);
+	handler_note(
+		notes, "crashes are handled by %s now; before: '%s'",
+		corepattern_owner_text(corepattern_owner(in.memory.set.of[SYSCTL_CORE_PATTERN])),
+		in.memory.found.of[SYSCTL_CORE_PATTERN]);
 	if (!(options->flags & HANDLER_RUNTIME))
 		note_boot(options->root, notes);
 	return NULL;
@@ -356,7 +362,8 @@ static struct snap_error *avoid_nothing(const char *root, char **pattern,
 		err = snap_error_oom();
 	if (err)
 		return err;
-	handler_note(notes, "before procsnap it was '%s', which is not there any more; it is '%s' now",
+	handler_note(notes,
+		     "before procsnap it was '%s', which is not there any more; it is '%s' now",
 		     *pattern, other);
 	free(*pattern);
 	*pattern = TAKE_PTR(other);
@@ -382,8 +389,7 @@ static struct snap_error *wanted_values(const struct handler_options *options,
 				     "procsnap it was '%s'",
 				     sysctl_name(key), value, found);
 	}
-	return force ? NULL :
-		       avoid_nothing(options->root, &ret->of[SYSCTL_CORE_PATTERN], notes);
+	return force ? NULL : avoid_nothing(options->root, &ret->of[SYSCTL_CORE_PATTERN], notes);
 }
 
 static struct snap_error *is_anothers(const struct sysctl_values *now,
@@ -393,11 +399,12 @@ static struct snap_error *is_anothers(const struct sysctl_values *now,
 	const char *found = memory->found.of[SYSCTL_CORE_PATTERN];
 	_cleanup_free_ char *shown = snap_escape(value, strlen(value));
 	_cleanup_free_ char *before = snap_escape(found, strlen(found));
-	return snap_error_new(SNAP_FAILED,
-			      "somebody else has set kernel.core_pattern since, to '%s', which is "
-			      "left so; before procsnap it was '%s', and 'snapctl handler uninstall "
-			      "--force' makes it that again",
-			      shown ? shown : "?", before ? before : "?");
+	return snap_error_new(
+		SNAP_FAILED,
+		"somebody else has set kernel.core_pattern since, to '%s', which is "
+		"left so; before procsnap it was '%s', and 'snapctl handler uninstall "
+		"--force' makes it that again",
+		shown ? shown : "?", before ? before : "?");
 }
 
 /// With what is remembered.
@@ -405,8 +412,8 @@ static struct snap_error *go_back(const struct handler_options *options,
 				  const struct sysctl_values *now,
 				  const struct handlermemory *memory, struct handler_notes *notes)
 {
-	// As long as processes that changed their user are dumped, it is not into files; and as long as
-	// crashes come to us, the kernel waits.
+	// As long as processes that changed their user are dumped, it is not into files; and as
+	// long as crashes come to us, the kernel waits.
 	static const enum sysctl_key order[] = { SYSCTL_SUID_DUMPABLE, SYSCTL_CORE_PATTERN,
 						 SYSCTL_CORE_PIPE_LIMIT };
 	_cleanup_sysctl_values_ struct sysctl_values wanted = { 0 };
@@ -425,8 +432,9 @@ static struct snap_error *go_back(const struct handler_options *options,
 	if (!err)
 		err = handlermemory_remove(options->root);
 	if (!err)
-		handler_note(notes, "crashes are not handled by procsnap any more; "
-				    "kernel.core_pattern is '%s'",
+		handler_note(notes,
+			     "crashes are not handled by procsnap any more; "
+			     "kernel.core_pattern is '%s'",
 			     wanted.of[SYSCTL_CORE_PATTERN]);
 	return err;
 }

@@ -20,20 +20,21 @@
  *   install    check all; remember (synced); limit; pattern, read back; suid_dumpable; sysctl.d
  *   uninstall  sysctl.d; suid_dumpable; pattern, read back; limit; forget
  *
- * A step that fails takes back those before it. A value that somebody else has changed since is his,
- * and stays. For a privileged process in the first namespaces (snapctl, and procsnapd before it gives
- * up its capabilities); none of it is for the daemon's loop.
+ * A step that fails takes back those before it. A value that somebody else has changed since is
+ * his, and stays. For a privileged process in the first namespaces (snapctl, and procsnapd before
+ * it gives up its capabilities); none of it is for the daemon's loop.
  */
 
 /**
  * Why these values.
  *
- * core_pipe_limit: not 0, since the kernel waits then, and the process is there to be read while its
- * hook runs. Crashes beyond the limit are not handled at all, so it is twice what is to be coped with
- * at once, 500; a hook that waits for its turn is small.
+ * core_pipe_limit: not 0, since the kernel waits then, and the process is there to be read while
+ * its hook runs. Crashes beyond the limit are not handled at all, so it is twice what is to be
+ * coped with at once, 500; a hook that waits for its turn is small.
  *
- * suid_dumpable: with 0, no crash of a process that changed its user or has file capabilities is told
- * to anybody. With 2 they are, and only root may read their cores. systemd-coredump has it so.
+ * suid_dumpable: with 0, no crash of a process that changed its user or has file capabilities is
+ * told to anybody. With 2 they are, and only root may read their cores. systemd-coredump has it
+ * so.
  */
 #define HANDLER_PIPE_LIMIT "1024"
 #define HANDLER_SUID_DUMPABLE "2"
@@ -65,15 +66,17 @@ struct handler_notes {
 void handler_notes_deinit(struct handler_notes *notes);
 #define _cleanup_handler_notes_ _cleanup_(handler_notes_deinit)
 
-/// Both wait for one another. SNAP_NOT_PERMITTED when not root, not in the first namespaces, or where
-/// /proc/sys is read-only. An error leaves all as it was, or says what it could not put back.
+/// Both wait for one another. SNAP_NOT_PERMITTED when not root, not in the first namespaces, or
+/// where /proc/sys is read-only. An error leaves all as it was, or says what it could not put
+/// back.
 struct snap_error *handler_install(const struct handler_options *options,
 				   struct handler_notes *notes) _must_check_;
 /// Nothing to undo is fine. SNAP_FAILED when somebody else has become the handler since.
 struct snap_error *handler_uninstall(const struct handler_options *options,
 				     struct handler_notes *notes) _must_check_;
 
-/// How it is. Nothing is changed, and nobody has to be root; what cannot be found out is left empty.
+/// How it is. Nothing is changed, and nobody has to be root; what cannot be found out is left
+/// empty.
 struct handler_status {
 	struct sysctl_values now;
 	enum corepattern_owner owner;

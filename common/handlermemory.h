@@ -28,18 +28,18 @@ void handlermemory_deinit(struct handlermemory *memory);
 
 /// Reads it below @root. @ret_there is false when there is none, which is no error. A file that is
 /// damaged, or can be written by others than root, is one.
-struct snap_error *handlermemory_load(const char *root, struct handlermemory *ret,
-				      bool *ret_there) _must_check_;
+struct snap_error *handlermemory_load(const char *root, struct handlermemory *ret, bool *ret_there)
+	_must_check_;
 /// For tests: what handlermemory_load() makes of a file's text.
-struct snap_error *handlermemory_parse(const char *text, size_t len,
-				       struct handlermemory *ret) _must_check_;
-struct snap_error *handlermemory_save(const char *root,
-				      const struct handlermemory *memory) _must_check_;
+struct snap_error *handlermemory_parse(const char *text, size_t len, struct handlermemory *ret)
+	_must_check_;
+struct snap_error *handlermemory_save(const char *root, const struct handlermemory *memory)
+	_must_check_;
 /// None to remove is fine.
 struct snap_error *handlermemory_remove(const char *root) _must_check_;
 
 /**
- * Opens the folder of it, made when it is missing, and waits for others that change the handler. They
- * wait until @ret, which is the caller's, is closed.
+ * Opens the folder of it, made when it is missing, and waits for others that change the handler.
+ * They wait until @ret, which is the caller's, is closed.
  */
 struct snap_error *handlermemory_lock(const char *root, int *ret) _must_check_;

@@ -5,8 +5,8 @@
 
 #include "handler.h"
 
-/// For the files handler*.c: adds a line, with what is not fit for a terminal escaped. More than there
-/// is room for are left out, and so is one that there is no memory for.
+/// For the files handler*.c: adds a line, with what is not fit for a terminal escaped. More than
+/// there is room for are left out, and so is one that there is no memory for.
 void handler_note(struct handler_notes *notes, const char *fmt, ...) _printf_(2, 3);
 /// Is @pattern one whose program cannot be run, or on whose socket nobody listens?
 bool handler_points_to_nothing(const char *root, const char *pattern);

@@ -51,9 +51,8 @@ static void judge_now(const char *root, struct handler_status *status)
 			     "processes are gone before they are read; install again");
 	if (status->remembered && !ours &&
 	    strcmp(pattern, status->memory.found.of[SYSCTL_CORE_PATTERN]) != 0)
-		handler_note(&status->problems,
-			     "procsnap was installed, and somebody else has set "
-			     "kernel.core_pattern since");
+		handler_note(&status->problems, "procsnap was installed, and somebody else has set "
+						"kernel.core_pattern since");
 }
 
 static void judge_boot(const char *root, struct handler_status *status)
@@ -77,10 +76,11 @@ static void judge_boot(const char *root, struct handler_status *status)
 			     winner->file, winner->number);
 	if (winner && strcmp(winner->value, status->now.of[SYSCTL_CORE_PATTERN]) != 0 &&
 	    handler_points_to_nothing(root, winner->value))
-		handler_note(&status->problems,
-			     "from the next boot on crashes are lost: '%s', line %zu, names what is "
-			     "not there",
-			     winner->file, winner->number);
+		handler_note(
+			&status->problems,
+			"from the next boot on crashes are lost: '%s', line %zu, names what is "
+			"not there",
+			winner->file, winner->number);
 }
 
 struct snap_error *handler_inspect(const char *root, struct handler_status *ret)

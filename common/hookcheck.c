@@ -34,10 +34,11 @@ static struct snap_error *check_writers(const char *path)
 		if (lstat(name, &st) < 0)
 			return snap_error_errno(SNAP_FAILED, errno, "cannot look at '%s'", name);
 		if (is_others(&st))
-			return snap_error_new(SNAP_FAILED,
-					      "the kernel would start '%s' as root, but others than "
-					      "root can write to '%s'",
-					      path, name);
+			return snap_error_new(
+				SNAP_FAILED,
+				"the kernel would start '%s' as root, but others than "
+				"root can write to '%s'",
+				path, name);
 	}
 	return NULL;
 }

@@ -122,8 +122,8 @@ static bool is_at_least(const char *release, uint64_t major, uint64_t minor)
 	const char *rest = release + n + (release[n] == '.');
 	_cleanup_free_ char *second = strndup(rest, strspn(rest, "0123456789"));
 	uint64_t a, b;
-	return first && second && snap_parse_u64(first, &a) == 0 && snap_parse_u64(second, &b) == 0 &&
-	       (a > major || (a == major && b >= minor));
+	return first && second && snap_parse_u64(first, &a) == 0 &&
+	       snap_parse_u64(second, &b) == 0 && (a > major || (a == major && b >= minor));
 }
 
 bool sysctl_has_coredump_socket(const char *root)

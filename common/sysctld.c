@@ -13,8 +13,8 @@
 
 // The first one wins. /lib is /usr/lib nearly everywhere, and its files then have been seen.
 static const char *const folders[] = {
-	"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d",
-	"/lib/sysctl.d",
+	"/etc/sysctl.d",     "/run/sysctl.d", "/usr/local/lib/sysctl.d",
+	"/usr/lib/sysctl.d", "/lib/sysctl.d",
 };
 
 enum {

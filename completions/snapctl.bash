@@ -112,6 +112,17 @@ _snapctl_list() {
 _snapctl_get() { _snapctl_of_ids "$1" "$2" '-o --output= -f --force -q --quiet -h --help'; }
 _snapctl_debug() { _snapctl_of_ids "$1" "$2" '--exe= -h --help'; }
 _snapctl_remove() { _snapctl_of_ids "$1" "$2" '-h --help'; }
+_snapctl_handler() {
+	local cur=$1 prev=${2%=}
+	if [[ $prev == --store ]]; then
+		_snapctl_files "$cur"
+	elif [[ $cur == -* ]]; then
+		_snapctl_options "$cur" '--socket --store= --runtime -f --force --json -h --help'
+	else
+		mapfile -t COMPREPLY < <(compgen -W 'install uninstall status' -- "$cur")
+	fi
+}
+
 _snapctl_status() { _snapctl_options "$1" '--json -h --help'; }
 _snapctl_reload() { _snapctl_options "$1" '-h --help'; }
 
@@ -137,11 +148,11 @@ _snapctl() {
 	fi
 	if ((COMP_CWORD == 1)); then
 		mapfile -t COMPREPLY < <(compgen -W 'dump goroutines info list get debug remove
-			status reload gcore -h --help --version' -- "$cur")
+			handler status reload gcore -h --help --version' -- "$cur")
 		return
 	fi
 	case $verb in
-	dump | goroutines | info | list | get | debug | remove | status | reload | gcore)
+	dump | goroutines | info | list | get | debug | remove | handler | status | reload | gcore)
 		"_snapctl_$verb" "$cur" "$prev"
 		;;
 	esac

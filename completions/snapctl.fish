@@ -11,6 +11,7 @@ complete -c snapctl -n __fish_use_subcommand -a list -d 'List the dumps in the s
 complete -c snapctl -n __fish_use_subcommand -a get -d 'Get a dump out of the store'
 complete -c snapctl -n __fish_use_subcommand -a debug -d 'Start the debugger that suits a dump'
 complete -c snapctl -n __fish_use_subcommand -a remove -d 'Remove dumps from the store'
+complete -c snapctl -n __fish_use_subcommand -a handler -d 'Make procsnap the handler of crashes'
 complete -c snapctl -n __fish_use_subcommand -a status -d 'Tell what procsnapd is at'
 complete -c snapctl -n __fish_use_subcommand -a reload -d 'Have procsnapd read its configuration'
 complete -c snapctl -n __fish_use_subcommand -a gcore -d "Do the same as gdb's gcore would"
@@ -95,8 +96,18 @@ set -l remove '__fish_seen_subcommand_from remove'
 complete -c snapctl -n $remove -a $ids
 complete -c snapctl -n $remove -s h -l help -d 'Show the options'
 
+# snapctl handler
+set -l handler '__fish_seen_subcommand_from handler'
+complete -c snapctl -n $handler -a 'install uninstall status'
+complete -c snapctl -n $handler -l socket -d 'Install the coredump socket'
+complete -c snapctl -n $handler -l store -r -F -d 'Keep crashes there'
+complete -c snapctl -n $handler -l runtime -d 'Install until the next boot only'
+complete -c snapctl -n $handler -s f -l force -d 'Uninstall over the handler of somebody else'
+complete -c snapctl -n $handler -l json -d 'Print the status as JSON'
+complete -c snapctl -n $handler -s h -l help -d 'Show the options'
+
 # snapctl status, reload
-set -l status_ '__fish_seen_subcommand_from status'
+set -l status_ '__fish_seen_subcommand_from status; and not __fish_seen_subcommand_from handler'
 complete -c snapctl -n $status_ -l json -d 'Print it as JSON'
 complete -c snapctl -n $status_ -s h -l help -d 'Show the options'
 set -l reload '__fish_seen_subcommand_from reload'

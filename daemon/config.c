@@ -27,7 +27,11 @@ enum value_type {
 	VALUE_BYTES, ///< uint64_t
 	VALUE_TIME, ///< uint64_t
 	VALUE_GROUP, ///< char *
+	VALUE_WORD, ///< unsigned int: index into words[] from min on, up to max
 };
+
+/// What keys of VALUE_WORD take, in the order of their enums.
+static const char *const words[] = { "no", "pipe", "socket", "keep", "restore" };
 
 #define SIZES "a size such as 500M or 2G, a share such as 10%, or infinity"
 #define TIMES "a time such as 90s, 1h 30min or 2w, or infinity"
@@ -76,6 +80,10 @@ static const struct {
 	KEY("Record", "Environment", environment, VALUE_BOOL, 0, 1, "yes or no", "no"),
 	KEY("Record", "SummaryBytes", summary_bytes, VALUE_BYTES, 0, SUMMARY_MAX,
 	    "a size from 0 to 16M", "1M"),
+
+	// Whoever installs procsnap may have another handler, and knows why.
+	KEY("Crash", "Handler", handler, VALUE_WORD, 0, 2, "no, pipe or socket", "no"),
+	KEY("Crash", "HandlerOnStop", handler_on_stop, VALUE_WORD, 3, 4, "keep or restore", "keep"),
 #undef KEY
 };
 
@@ -142,6 +150,16 @@ static int set_group(const char *value, char **ret)
 	return 0;
 }
 
+static int set_word(size_t key, const char *value, unsigned int *ret)
+{
+	for (uint64_t i = keys[key].min; i <= keys[key].max; i++)
+		if (!strcmp(words[i], value)) {
+			*ret = (unsigned int)(i - keys[key].min);
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int set_value(struct config *config, size_t key, const char *value)
 {
 	void *field = (char *)config + keys[key].offset;
@@ -154,6 +172,8 @@ static int set_value(struct config *config, size_t key, const char *value)
 		return set_size(key, value, field);
 	case VALUE_GROUP:
 		return set_group(value, field);
+	case VALUE_WORD:
+		return set_word(key, value, field);
 	case VALUE_LEVEL:
 		r = parse_number(key, value, &v);
 		if (r == 0)

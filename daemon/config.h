@@ -30,6 +30,17 @@ struct config_size {
 	uint8_t percent; ///< 1 to 100; 0: bytes are meant
 };
 
+enum config_handler {
+	CONFIG_HANDLER_NO, ///< who handles crashes is not the daemon's matter
+	CONFIG_HANDLER_PIPE,
+	CONFIG_HANDLER_SOCKET, ///< where the kernel has it, else the pipe
+};
+
+enum config_on_stop {
+	CONFIG_ON_STOP_KEEP,
+	CONFIG_ON_STOP_RESTORE,
+};
+
 struct config {
 	// [Store]
 	struct config_size max_use; ///< all dumps together
@@ -55,6 +66,10 @@ struct config {
 	bool command_line;
 	bool environment;
 	uint64_t summary_bytes; ///< at most RECORD_SUMMARY_MAX
+
+	// [Crash]
+	unsigned int handler; ///< enum config_handler
+	unsigned int handler_on_stop; ///< enum config_on_stop
 
 	char **warnings; ///< lines to log, what is from outside escaped
 	size_t n_warnings;

@@ -26,8 +26,7 @@ static const struct option_row rows[] = {
 			 "install: the coredump socket of Linux 6.17 and\n"
 			 "later, on which procsnapd has to listen, and not\n"
 			 "the pipe, which works everywhere" },
-	[OPT_STORE] = { "store", 0, "DIR",
-			"install: keep crashes in DIR (" HANDLER_STORE ")" },
+	[OPT_STORE] = { "store", 0, "DIR", "install: keep crashes in DIR (" HANDLER_STORE ")" },
 	[OPT_RUNTIME] = { "runtime", 0, NULL, "install: until the next boot only" },
 	[OPT_FORCE] = { "force", 'f', NULL,
 			"uninstall: also when somebody else has become the\n"
@@ -132,7 +131,8 @@ static int parse_args(int argc, char *argv[], struct handler_args *args)
 
 static void print_line(const char *label, const char *text)
 {
-	_cleanup_free_ char *safe = snap_is_printable(text) ? NULL : snap_escape(text, strlen(text));
+	_cleanup_free_ char *safe = snap_is_printable(text) ? NULL :
+							      snap_escape(text, strlen(text));
 	printf("%22s: %s\n", label, safe ? safe : text);
 }
 

@@ -20,6 +20,8 @@ static void check(const struct config *c)
 	REQUIRE(c->max_connections_per_user >= 1 && c->max_connections_per_user <= 4096);
 	REQUIRE(c->summary_bytes <= 16 << 20);
 	REQUIRE(!c->group || (*c->group && strlen(c->group) <= 31 && !strchr(c->group, '/')));
+	REQUIRE(c->handler <= CONFIG_HANDLER_SOCKET);
+	REQUIRE(c->handler_on_stop <= CONFIG_ON_STOP_RESTORE);
 	REQUIRE(c->n_warnings <= 64);
 	for (size_t i = 0; i < c->n_warnings; i++)
 		REQUIRE(snap_is_printable(c->warnings[i]));
