@@ -74,12 +74,16 @@ struct snap_error *sysctl_write(const char *root, enum sysctl_key key, const cha
 		line = NULL;
 		return snap_error_oom();
 	}
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return write_error(errno, path);
 	// In one piece: the kernel takes each call for a whole value.
 	ssize_t written = write(fd, line, (size_t)n);
 	if (written < 0)
+		return write_error(errno, path);
+	// The kernel has no rest of a longer value, but files of tests have.
+	struct stat st;
+	if (fstat(fd, &st) == 0 && st.st_size > n && ftruncate(fd, n) < 0)
 		return write_error(errno, path);
 	struct snap_error *err = sysctl_read(root, key, &now);
 	if (err)

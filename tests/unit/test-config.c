@@ -371,6 +371,24 @@ static void check_key(const char *manual, const struct config_key *key)
 		fail_msg("no \"%s\" in \"%s\"", words, text);
 }
 
+static void test_words(void **state _unused_)
+{
+	static const char *const handlers[] = { "no", "pipe", "socket" };
+	char text[64];
+	for (unsigned int i = 0; i < ARRAY_SIZE(handlers); i++) {
+		(void)snprintf(text, sizeof(text), "[Crash]\nHandler=%s\n", handlers[i]);
+		_cleanup_(config_destroyp) struct config *config = parse(text);
+		assert_int_equal(config->handler, i);
+		assert_int_equal(config->handler_on_stop, CONFIG_ON_STOP_KEEP);
+	}
+	_cleanup_(config_destroyp) struct config *config =
+		parse("[Crash]\nHandlerOnStop=restore\n");
+	assert_int_equal(config->handler_on_stop, CONFIG_ON_STOP_RESTORE);
+	assert_int_equal(config->handler, CONFIG_HANDLER_NO);
+	static const char keep[] = "[Crash]\nHandler=keep\n";
+	refuse(keep, strlen(keep), "x.conf:2: Handler= takes no, pipe or socket, not 'keep'");
+}
+
 static void test_manual(void **state _unused_)
 {
 	_cleanup_free_ char *manual = NULL;
@@ -393,7 +411,7 @@ int main(void)
 		cmocka_unit_test(test_empty_is_default), cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_mistakes),   cmocka_unit_test(test_no_files),
 		cmocka_unit_test(test_precedence), cmocka_unit_test(test_broken_file),
-		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_words),	   cmocka_unit_test(test_manual),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
