@@ -112,7 +112,7 @@ struct snap_error *handlermemory_parse(const char *text, size_t len, struct hand
 		return snap_error_oom();
 	memory.runtime = json_get_bool(json, "runtime", false);
 	*ret = memory;
-	memory = (struct handlermemory){ 0 };
+	memset(&memory, 0, sizeof(memory));
 	return NULL;
 }
 

@@ -100,6 +100,6 @@ struct snap_error *handler_inspect(const char *root, struct handler_status *ret)
 	judge_now(root, &status);
 	judge_boot(root, &status);
 	*ret = status;
-	status = (struct handler_status){ 0 };
+	memset(&status, 0, sizeof(status));
 	return NULL;
 }

@@ -112,7 +112,7 @@ struct snap_error *sysctl_read_all(const char *root, struct sysctl_values *ret)
 			return err;
 	}
 	*ret = values;
-	values = (struct sysctl_values){ 0 };
+	memset(&values, 0, sizeof(values));
 	return NULL;
 }
 

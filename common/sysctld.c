@@ -233,6 +233,6 @@ struct snap_error *sysctld_find(const char *root, const char *name, struct sysct
 			return err;
 	}
 	*ret = found;
-	found = (struct sysctld){ 0 };
+	memset(&found, 0, sizeof(found));
 	return NULL;
 }
