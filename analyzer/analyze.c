@@ -9,6 +9,7 @@
 #include "common/analysis.h"
 #include "common/str.h"
 #include "go/runtime.h"
+#include "go/traceback.h"
 
 enum {
 	IDS_MAX = 1000,
@@ -124,6 +125,7 @@ static void read_filter(const struct json *request, uint64_t ids[static IDS_MAX]
 		.system = json_get_bool(request, "system", false),
 		.each = json_get_bool(request, "each", false),
 		.values = json_get_bool(request, "values", false),
+		.traceback = json_get_bool(request, "traceback", false),
 		.state = json_get_text(request, "state"),
 		.function = json_get_text(request, "function"),
 		.label_key = json_get_text(request, "label_key"),
@@ -151,11 +153,33 @@ static bool is_known(struct go_runtime *const *list, size_t n, const struct go_r
 	return false;
 }
 
+/// Tells where the word of GOTRACEBACK is, or why that is not known.
+static struct snap_error *report_traceback(struct go_runtime *rt, const struct report_sink *sink)
+{
+	struct go_traceback traceback;
+	const char *why;
+	struct json *json = json_new_object();
+	json_set_text(json, "image", rt->image->name);
+	json_set_text(json, "version", rt->version);
+	if (go_traceback_find(rt, &traceback, &why)) {
+		report_address(json, "address", traceback.addr);
+		json_set_u64(json, "value", traceback.value);
+		json_set_bool(json, "symbol", traceback.has_symbol);
+	} else {
+		json_set_message(json, "refused", why);
+	}
+	return sink->line(sink->userdata, "traceback", json) < 0 ?
+		       snap_error_new(SNAP_FAILED, "cannot report what was found") :
+		       NULL;
+}
+
 static struct snap_error *analyze_runtime(struct go_runtime *rt,
 					  const struct report_filter *filter,
 					  const struct report_sink *sink)
 {
 	struct go_goroutines gs;
+	if (filter->traceback)
+		return report_traceback(rt, sink);
 	struct snap_error *err = go_goroutines_read(rt, &gs);
 	if (err)
 		return snap_error_wrap(err, "%s", rt->version[0] ? rt->version : "Go");

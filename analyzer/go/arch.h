@@ -25,6 +25,18 @@ struct go_signal {
 	uint64_t pc; ///< that was interrupted
 };
 
+/// How code uses a word of 4 bytes.
+enum go_access_kind {
+	GO_ACCESS_LOAD, ///< reads it into a register
+	GO_ACCESS_OR, ///< reads it and adds its bits to a register
+	GO_ACCESS_STORE, ///< stores into it as Go's atomic.Store does
+};
+
+struct go_access {
+	enum go_access_kind kind;
+	uint64_t pc, addr; ///< of the instruction; of the word
+};
+
 struct go_arch {
 	uint16_t elf_machine;
 	uint8_t quantum; ///< bytes that pcs advance by
@@ -53,6 +65,15 @@ struct go_arch {
 	 * Returns how many. They come in the order of the code, with repetitions.
 	 */
 	size_t (*operands)(const uint8_t *code, size_t len, uint64_t pc, uint64_t *ret, size_t max);
+	/**
+	 * Lists what the @len bytes of code at @pc, which begin with an instruction, do with words
+	 * of 4 bytes in the order of the code; @ret_n of them, at most @max.
+	 *
+	 * Unlike operands() it finds nothing that is not so: false when an instruction is not known
+	 * or there are more. NULL where nobody has written it.
+	 */
+	bool (*accesses)(const uint8_t *code, size_t len, uint64_t pc, struct go_access *ret,
+			 size_t max, size_t *ret_n);
 };
 
 extern const struct go_arch go_arch_x86_64, go_arch_aarch64;

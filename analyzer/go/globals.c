@@ -26,6 +26,7 @@ static const struct {
 	{ "runtime.panicking", offsetof(struct go_globals, panicking) },
 	{ "runtime.semtable", offsetof(struct go_globals, semtable) },
 	{ "runtime.printBacklog", offsetof(struct go_globals, print_backlog) },
+	{ "runtime.traceback_cache", offsetof(struct go_globals, traceback_cache) },
 };
 
 static void take_symbol(struct go_runtime *rt, const char *name, uint64_t value)
@@ -64,8 +65,7 @@ struct operands {
 	size_t n;
 };
 
-/// Is it in the data of the runtime's own module?
-static bool in_data(const struct go_runtime *rt, uint64_t addr)
+bool go_globals_in_data(const struct go_runtime *rt, uint64_t addr)
 {
 	const struct go_module *m = &rt->symtab.modules[0];
 	return (addr >= m->noptrdata && addr < m->enoptrdata) ||
@@ -88,7 +88,7 @@ static void add_operands(struct go_runtime *rt, const char *name, struct operand
 				      OPERANDS_MAX - ops->n);
 	size_t kept = ops->n;
 	for (size_t i = ops->n; i < ops->n + n; i++)
-		if (in_data(rt, ops->list[i]))
+		if (go_globals_in_data(rt, ops->list[i]))
 			ops->list[kept++] = ops->list[i];
 	ops->n = kept;
 }
@@ -137,7 +137,7 @@ static bool is_allm(struct go_runtime *rt, uint64_t addr)
 	for (int i = 0; i < MS_MAX && go_is_m(rt, m); i++) {
 		uint64_t next = go_u64(rt, m, GO_M_ALLLINK);
 		if (!next)
-			return in_data(rt, m);
+			return go_globals_in_data(rt, m);
 		m = next;
 	}
 	return false;

@@ -8,3 +8,5 @@
  * of the functions that use them names. Those that are not found stay 0.
  */
 void go_globals_find(struct go_runtime *rt);
+/// Is @addr in the data of the runtime's own module?
+bool go_globals_in_data(const struct go_runtime *rt, uint64_t addr);

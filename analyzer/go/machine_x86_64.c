@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "arch.h"
+#include "insn_x86_64.h"
 
 enum {
 	// struct user_regs_struct, arch/x86/include/asm/user_64.h
@@ -130,6 +131,46 @@ static size_t operands(const uint8_t *code, size_t len, uint64_t pc, uint64_t *r
 	return n;
 }
 
+/// Does @insn store into the word whose address @lea, the instruction before it, has made?
+static bool stores_to(const struct insn *insn, const struct insn *lea)
+{
+	return insn->opcode == 0x87 && !insn->rip && insn->mod < 3 && insn->disp == 0 &&
+	       insn->size == 2U + (insn->rm > 7 || insn->reg > 7) + (insn->mod == 1) &&
+	       lea->opcode == 0x8d && lea->rip && lea->operand_bytes == 8 && lea->reg == insn->rm;
+}
+
+static bool is_plain(const struct insn *insn)
+{
+	return insn->map == INSN_MAP_ONE && !insn->vex && !insn->segment && !insn->lock_or_rep;
+}
+
+static bool accesses(const uint8_t *code, size_t len, uint64_t pc, struct go_access *ret,
+		     size_t max, size_t *ret_n)
+{
+	struct insn insn, before = { 0 };
+	uint64_t before_addr = 0;
+	size_t n = 0;
+	for (size_t i = 0; i < len; i += insn.size) {
+		*ret_n = n;
+		if (n == max || !insn_x86_64_decode(code + i, len - i, &insn))
+			return false;
+		uint64_t addr = pc + i + insn.size + (uint64_t)(int64_t)insn.disp;
+		bool word = is_plain(&insn) && insn.operand_bytes == 4;
+		if (word && insn.rip && insn.opcode == 0x8b)
+			ret[n++] = (struct go_access){ GO_ACCESS_LOAD, pc + i, addr };
+		else if (word && insn.rip && insn.opcode == 0x0b)
+			ret[n++] = (struct go_access){ GO_ACCESS_OR, pc + i, addr };
+		else if (word && insn.rip && insn.opcode == 0x87)
+			ret[n++] = (struct go_access){ GO_ACCESS_STORE, pc + i, addr };
+		else if (word && is_plain(&before) && stores_to(&insn, &before))
+			ret[n++] = (struct go_access){ GO_ACCESS_STORE, pc + i, before_addr };
+		before = insn;
+		before_addr = addr;
+	}
+	*ret_n = n;
+	return true;
+}
+
 const struct go_arch go_arch_x86_64 = {
 	.elf_machine = EM_X86_64,
 	.quantum = 1,
@@ -142,4 +183,5 @@ const struct go_arch go_arch_x86_64 = {
 	.signal_info = signal_info,
 	.crosscall_regs = crosscall_regs,
 	.operands = operands,
+	.accesses = accesses,
 };

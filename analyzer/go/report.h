@@ -23,6 +23,7 @@ struct report_filter {
 	bool system; ///< also the runtime's own
 	bool each; ///< goroutines one by one, beside the groups
 	bool values; ///< of them, names and values of arguments where the program tells them
+	bool traceback; ///< none: only a line "traceback" for each runtime (traceback.h)
 	const char *state; ///< part of the state's text
 	const char *function; ///< part of a function's name in the stack
 	const char *label_key, *label_value; ///< value NULL: any

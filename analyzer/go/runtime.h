@@ -30,6 +30,7 @@ struct go_globals {
 	uint64_t allp; ///< a slice of *p
 	uint64_t wait_reasons; ///< an array of strings
 	uint64_t sched, gcphase, panicking, semtable, print_backlog;
+	uint64_t traceback_cache; ///< by its symbol only; see traceback.h
 };
 
 struct go_runtime {
