@@ -19,6 +19,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "cmd/worker/arm.h"
 #include "cmd/worker/attach.h"
 #include "cmd/worker/deliver.h"
 #include "cmd/worker/finish.h"
@@ -477,6 +478,11 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 	w->phase = "looking";
 	if (!err && w->job.flags & JOB_ANALYZE) {
 		err = live_analyze(&w->job, &w->ref, w->capture, w->spool, ret);
+		capture_destroy(w->capture);
+		return err;
+	}
+	if (!err && w->job.flags & JOB_ARM) {
+		err = arm_process(&w->job, &w->ref, w->capture, ret);
 		capture_destroy(w->capture);
 		return err;
 	}

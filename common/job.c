@@ -17,6 +17,8 @@ struct json *job_to_json(const struct job *job)
 	json_set_u64(json, "level", (uint64_t)job->level);
 	if (job->analysis)
 		json_set(json, "analysis", json_share(job->analysis));
+	if (job->arm)
+		json_set(json, "arm", json_share(job->arm));
 	json_set_text(json, "exe", job->exe);
 	if (job->identity)
 		json_set(json, "identity", json_share(job->identity));
@@ -31,6 +33,7 @@ int job_from_json(struct json *json, struct job *ret)
 	if (json_get_u64(json, "version", 0) != JOB_VERSION || flags > UINT32_MAX ||
 	    filter > UINT32_MAX || level > INT32_MAX || pid > INT32_MAX ||
 	    (json_get(json, "analysis") && !json_is_object(json_get(json, "analysis"))) ||
+	    (json_get(json, "arm") && !json_is_object(json_get(json, "arm"))) ||
 	    (json_get(json, "identity") && !json_is_object(json_get(json, "identity"))))
 		return -EBADMSG;
 	*ret = (struct job){
@@ -41,6 +44,7 @@ int job_from_json(struct json *json, struct job *ret)
 		.level = (int)level,
 		.pid = (pid_t)pid,
 		.analysis = json_get_mutable(json, "analysis"),
+		.arm = json_get_mutable(json, "arm"),
 		.exe = json_get_text(json, "exe"),
 		.identity = json_get_mutable(json, "identity"),
 	};

@@ -38,10 +38,17 @@ enum job_flags {
 	JOB_HAS_FILTER = 1U << 6, ///< filter counts, not the process's own coredump_filter
 	JOB_SYNC = 1U << 7, ///< fsync() the file that was written last
 	JOB_NO_SUMMARY = 1U << 8, ///< do not look for goroutines
-	/// The spool is a finished core: add what can be found out about it, then as for any other.
-	JOB_FINISH = 1U << 10,
 	JOB_ANALYZE = 1U << 9, ///< no core: analyse the process; lines go to the spool
 	JOB_STACKS = 1U << 10, ///< only what backtraces need
+	/// The spool is a finished core: add what can be found out about it, then as for any other.
+	JOB_FINISH = 1U << 11,
+	JOB_ARM = 1U << 12, ///< no core: see job.arm; no spool
+};
+
+/// runtime/runtime1.go
+enum {
+	JOB_ARM_CRASH = 1U << 0, ///< tracebackCrash: die by SIGABRT after the traceback
+	JOB_ARM_BITS = JOB_ARM_CRASH | 1U << 1, ///< tracebackAll
 };
 
 struct job {
@@ -52,6 +59,12 @@ struct job {
 	uint64_t free_bytes; ///< space for the core; 0: unknown
 	int level; ///< of compression
 	struct json *analysis; ///< request of JOB_ANALYZE (common/analysis.h), or NULL
+	/**
+	 * Of JOB_ARM: {"expect", "value"}: sets the word of GOTRACEBACK of a Go program to the value
+	 * if it is as expected; the two may differ in the bits JOB_ARM_BITS only. NULL: only tells
+	 * where the word is and what it is.
+	 */
+	struct json *arm;
 	const char *exe; ///< its program, if not the process's own; borrowed, or NULL
 	/**
 	 * Who the worker becomes before it looks at the process, borrowed: {"uid", "gid",

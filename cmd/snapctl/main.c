@@ -27,6 +27,9 @@ static const struct verb {
 	{ "handler", "ACTION [OPTION...]", verb_handler, "Make procsnap the handler of crashes" },
 	{ "status", "[OPTION...]", verb_status, "Tell what procsnapd is at" },
 	{ "reload", "", verb_reload, "Have procsnapd read its configuration" },
+	{ "arm", "[OPTION...] PID|UNIT...", verb_arm,
+	  "Have a running Go program dump core when it panics" },
+	{ "disarm", "[OPTION...] PID|UNIT...", verb_disarm, "Undo that" },
 	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },
 };
 

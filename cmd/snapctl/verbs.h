@@ -21,6 +21,8 @@ int verb_remove(int argc, char *argv[]);
 int verb_handler(int argc, char *argv[]);
 int verb_status(int argc, char *argv[]);
 int verb_reload(int argc, char *argv[]);
+int verb_arm(int argc, char *argv[]);
+int verb_disarm(int argc, char *argv[]);
 
 /// Says @err, which it takes, and returns its exit status; 0 for none.
 int verb_finish(struct snap_error *err);

@@ -49,8 +49,8 @@ static int on_line(void *userdata, const char *kind, const struct json *value)
 	return l->buf.len < BUFFER_BYTES ? 0 : flush_lines(l);
 }
 
-/// A core with headers and notes only: who the threads are, and what was mapped where.
-static struct snap_error *write_head(const struct snapshot *snap, struct memsource *source, int fd)
+struct snap_error *live_write_head(const struct snapshot *snap, struct memsource *source,
+				   int fd)
 {
 	struct plan *plan;
 	struct core *core = NULL;
@@ -82,7 +82,7 @@ static struct snap_error *analyze_stopped(struct live *l, const struct job *job,
 	if (head < 0 || memory < 0)
 		return snap_error_errno(SNAP_FAILED, head < 0 ? errno : -memory,
 					"cannot read the memory of process %d", pid);
-	struct snap_error *err = write_head(l->snap, l->source, head);
+	struct snap_error *err = live_write_head(l->snap, l->source, head);
 	const int fds[ANALYSIS_FD_MAX] = { head, memory };
 	return err ? err : analysis_run(analysis, fds, job->analysis, &callbacks,
 					job->max_pause_ns);

@@ -5,6 +5,11 @@
 #include "common/pidref.h"
 #include "ptrace/capture.h"
 
+/// Writes a core with headers and notes only into the empty file @fd: who the threads are, if @snap
+/// has any, and what was mapped where.
+struct snap_error *live_write_head(const struct snapshot *snap, struct memsource *source,
+				   int fd) _must_check_;
+
 /**
  * Analyses a process that is stopped meanwhile: only what is read of its memory is copied.
  *
