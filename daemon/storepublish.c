@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/coreaccess.h"
 #include "common/fd.h"
 #include "storefacts.h"
 #include "storefile.h"
@@ -12,10 +13,6 @@
 
 enum {
 	NAME_TRIES = 1000, // a clock that stands still for a millisecond of dumps
-	// Users of the system have no dumps of their own to read: SYS_UID_MAX, and "nobody", who is
-	// whoever has no uid here.
-	FIRST_USER = 1000,
-	NOBODY = 65534,
 };
 
 /**
@@ -95,7 +92,8 @@ static struct snap_error *choose_name(struct publication *pub)
 static struct snap_error *label_core(struct publication *pub)
 {
 	struct store_facts *facts = &pub->facts;
-	if (facts->uid < FIRST_USER || facts->uid == NOBODY)
+	// Users of the system have no dumps of their own to read.
+	if (!coreaccess_is_person(facts->uid))
 		facts->flags &= ~(uint32_t)STORE_OWNER_READS;
 	bool grant = facts->flags & STORE_OWNER_READS;
 	int r = storefile_protect(pub->draft->core, facts->uid, grant);

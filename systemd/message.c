@@ -19,6 +19,8 @@ enum {
 	FINDINGS_MAX = 10,
 	// Nothing that deserves to be read is longer; symbols of generic code are.
 	WORD_MAX = 200,
+	PANICS_MAX = 4, // panics while panicking
+	TEXT_MAX = 500, // of a panic, which may be the text of a whole error
 };
 
 struct message {
@@ -26,6 +28,7 @@ struct message {
 	size_t limit; ///< of buf->len
 	int r; ///< the first error
 	size_t findings, groups, left_out; ///< of the runtime; left_out: goroutines
+	const struct json *runtime; ///< whose lines come
 };
 
 static void add(struct message *m, const char *fmt, ...) _printf_(2, 3);
@@ -69,6 +72,41 @@ static void add_name(struct message *m, const char *name, size_t len)
 	add(m, ")");
 }
 
+/// What the unwinder says of itself is from outside, too: lines stay lines, all else is escaped.
+static void add_stacks(struct message *m, const char *stacks)
+{
+	size_t limit = m->buf->len + RECORD_STACKS_MAX, left_out = 0;
+	for (const char *p = stacks; *p && m->r == 0;) {
+		size_t len = strcspn(p, "\n");
+		_cleanup_free_ char *line = snap_escape(p, len);
+		if (!line)
+			m->r = -ENOMEM;
+		else if (left_out || m->buf->len + strlen(line) > limit)
+			left_out++;
+		else
+			add(m, "%s\n", line);
+		p += len + (p[len] == '\n');
+	}
+	if (left_out)
+		add(m, "... %zu lines are left out\n", left_out);
+}
+
+/// The first line is that of systemd-coredump.
+static void add_crash_head(struct message *m, const struct record_dump *dump)
+{
+	const struct record_crash *crash = dump->crash;
+	add(m, " dumped core.\n");
+	if (dump->partial)
+		add(m, "The core is not complete.\n");
+	if (crash->suppressed)
+		add(m, "%" PRIu64 " more crashes like this one have left no core.\n",
+		    crash->suppressed);
+	if (crash->stacks && *crash->stacks) {
+		add(m, "\n");
+		add_stacks(m, crash->stacks);
+	}
+}
+
 static void add_head(struct message *m, const struct procid *id, const struct record_dump *dump)
 {
 	char pause[16];
@@ -77,6 +115,10 @@ static void add_head(struct message *m, const struct procid *id, const struct re
 	add_name(m, comm->data, comm->len);
 	if (id->ids_known)
 		add(m, " of user %u", id->uid);
+	if (dump->kind == RECORD_CRASH) {
+		add_crash_head(m, dump);
+		return;
+	}
 	add(m, " was dumped while it ran, for user %u", dump->requester.uid);
 	if (dump->requester.comm)
 		add_name(m, dump->requester.comm, strlen(dump->requester.comm));
@@ -104,6 +146,7 @@ static void add_runtime(struct message *m, const struct json *runtime)
 	uint64_t all = json_get_u64(runtime, "goroutine_count", 0);
 	uint64_t user = json_get_u64(runtime, "user_goroutine_count", 0);
 	m->findings = m->groups = m->left_out = 0;
+	m->runtime = runtime;
 	add(m, "\n");
 	add_text(m, runtime, "version");
 	if (json_get_text(build, "path")) {
@@ -178,6 +221,80 @@ static void add_stack(struct message *m, const struct json *frames)
 		add(m, "    ... %zu frames\n", more);
 }
 
+// ---- what it died of ---------------------------------------------------------------------------
+
+/// Text from outside that is not one word, and may be longer.
+static void add_saying(struct message *m, const char *before, const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+	_cleanup_free_ char *shown = snap_escape(text ? text : "", MIN(len, (size_t)TEXT_MAX));
+	if (!shown)
+		m->r = -ENOMEM;
+	else
+		add(m, "%s%s%s", before, shown, len > TEXT_MAX ? "..." : "");
+}
+
+static void add_panics(struct message *m, const struct json *panics)
+{
+	bool again = false;
+	for (size_t i = 0, shown = 0; i < json_length(panics) && shown < PANICS_MAX; i++) {
+		const struct json *panic = json_at(panics, i);
+		if (!again && !json_get_bool(panic, "goexit", false)) {
+			add_saying(m, "panic: ", json_get_text(panic, "value"));
+			add(m, "%s\n",
+			    json_get_bool(panic, "recovered", false) ? " [recovered]" : "");
+			shown++;
+		}
+		again = json_get_bool(panic, "repanicked", false); // the next one repeats it
+	}
+}
+
+static void add_signal(struct message *m, const struct json *crash)
+{
+	const char *text = json_get_text(crash, "signal_text");
+	uint64_t number = json_get_u64(crash, "signal", 0);
+	if (!number)
+		return;
+	if (text)
+		add_saying(m, "signal ", text);
+	else
+		add(m, "signal %" PRIu64, number);
+	if (json_get_text(crash, "signal_address"))
+		add_saying(m, " at address ", json_get_text(crash, "signal_address"));
+	add(m, "\n");
+}
+
+static const struct json *group_of(const struct json *runtime, uint64_t goroutine)
+{
+	const struct json *groups = json_get(runtime, "groups");
+	for (size_t i = 0; i < json_length(groups); i++) {
+		const struct json *numbers = json_get(json_at(groups, i), "goroutines");
+		for (size_t k = 0; k < json_length(numbers); k++)
+			if (json_u64_value(json_at(numbers, k), 0) == goroutine)
+				return json_at(groups, i);
+	}
+	return NULL;
+}
+
+static void add_crash(struct message *m, const struct json *crash)
+{
+	uint64_t goroutine = json_get_u64(crash, "goroutine", 0);
+	add_panics(m, json_get(crash, "panics"));
+	if (json_get_text(crash, "fatal_error")) {
+		add_saying(m, "fatal error: ", json_get_text(crash, "fatal_error"));
+		add(m, "\n");
+	}
+	add_signal(m, crash);
+	if (!goroutine)
+		return;
+	add(m, "in goroutine %" PRIu64 "\n", goroutine);
+	const struct json *group = group_of(m->runtime, goroutine);
+	if (group)
+		add_stack(m, json_get(group, "frames"));
+}
+
+// ---- all of it ---------------------------------------------------------------------------------
+
 static void add_group(struct message *m, const struct json *group)
 {
 	uint64_t count = json_get_u64(group, "count", 0);
@@ -209,6 +326,8 @@ static int add_line(void *userdata, const char *kind, const struct json *value)
 	if (!strcmp(kind, "runtime")) {
 		end_runtime(m);
 		add_runtime(m, value);
+	} else if (!strcmp(kind, "crash")) {
+		add_crash(m, value);
 	} else if (!strcmp(kind, "finding")) {
 		add_finding(m, value);
 	} else if (!strcmp(kind, "group")) {
@@ -219,9 +338,10 @@ static int add_line(void *userdata, const char *kind, const struct json *value)
 
 int message_format(const struct procid *id, const struct record_dump *dump, struct strbuf *buf)
 {
-	// A group adds up to 12 frames of two words; the limit leaves room for the last one.
-	struct message m = { .buf = buf, .limit = buf->len + MESSAGE_MAX - 16 * 1024 };
+	struct message m = { .buf = buf };
 	add_head(&m, id, dump);
+	// A group adds up to 12 frames of two words; the limit leaves room for the last one.
+	m.limit = buf->len + MESSAGE_MAX - 16 * 1024;
 	if (dump->summary && m.r == 0) {
 		int r = summary_replay(dump->summary, add_line, &m);
 		if (r < 0)

@@ -2,42 +2,39 @@
 #include "procid.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <systemd/sd-id128.h>
-#include <systemd/sd-login.h>
 
+#include "cgpath.h"
 #include "common/fd.h"
+#include "common/leader.h"
+#include "common/openfds.h"
+#include "common/procfolder.h"
 #include "common/str.h"
 #include "common/strbuf.h"
-#include "openfds.h"
 
-/// Files of /proc/PID that are taken as they are.
+/// Files of /proc/PID that are taken as they are; procfolder.c has their limits.
 static const struct {
 	const char *name;
-	size_t max_bytes;
 	enum procid_field field;
 	bool lines; ///< is cut at the end of a line
 } files[] = {
-	// 15 bytes; 63 for kernel threads.
-	{ "comm", 256, PROCID_COMM, false },
-	// 1.5 KiB, but for a list of supplementary groups that may be long.
-	{ "status", 16 << 10, PROCID_PROC_STATUS, true },
-	// 2500 mappings, several times of what usual programs have; the core lists all.
-	{ "maps", 256 << 10, PROCID_PROC_MAPS, true },
-	// A fixed table of 1.3 KiB.
-	{ "limits", 4 << 10, PROCID_PROC_LIMITS, true },
-	// A path for each of at most 13 hierarchies.
-	{ "cgroup", 16 << 10, PROCID_PROC_CGROUP, true },
-	// 400 mounts, as on a host with many containers.
-	{ "mountinfo", 64 << 10, PROCID_PROC_MOUNTINFO, true },
-	// Some 25 pairs of numbers; glibc does not take more than 400 bytes either.
-	{ "auxv", 4 << 10, PROCID_PROC_AUXV, false },
+	{ "comm", PROCID_COMM, false },
+	{ "status", PROCID_PROC_STATUS, true },
+	{ "maps", PROCID_PROC_MAPS, true },
+	{ "limits", PROCID_PROC_LIMITS, true },
+	{ "cgroup", PROCID_PROC_CGROUP, true },
+	{ "mountinfo", PROCID_PROC_MOUNTINFO, true },
+	{ "auxv", PROCID_PROC_AUXV, false },
 };
 
-enum {
-	CMDLINE_MAX = 16 << 10, // a page of what people read; compilers have longer ones
-	ENVIRON_MAX = 64 << 10, // half of what execve() takes as one string
+/// Where one reads: /proc/PID, or a copy of it.
+struct place {
+	int dirfd;
+	bool live;
 };
 
 static void set_text(struct procid *id, enum procid_field field, struct strbuf *text)
@@ -46,63 +43,44 @@ static void set_text(struct procid *id, enum procid_field field, struct strbuf *
 	*text = (struct strbuf){ 0 };
 }
 
-/// Makes the text shorter, and what was allocated for the longest possible one, too.
-static void cut_to(struct strbuf *buf, size_t len)
+static void shorten(struct strbuf *buf, size_t len)
 {
-	char *smaller = realloc(buf->data, len + 1);
-	if (smaller)
-		buf->data = smaller;
 	buf->len = len;
-	if (buf->data)
-		buf->data[len] = '\0';
+	buf->data[len] = '\0';
 }
 
-/// Reads up to @max bytes of a file; 1 when there were more, or a negative errno.
-static int read_some(int procfd, const char *name, size_t max, struct strbuf *ret)
-{
-	_cleanup_close_ int fd = openat(procfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	int r = strbuf_reserve(ret, max + 1);
-	if (r < 0)
-		return r;
-	while (ret->len <= max) {
-		ssize_t n = read(fd, ret->data + ret->len, max + 1 - ret->len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			break;
-		ret->len += (size_t)n;
-	}
-	bool cut = ret->len > max;
-	cut_to(ret, MIN(ret->len, max));
-	return cut;
-}
-
-static int read_file(struct procid *id, int procfd, size_t i)
+static int read_file(struct procid *id, const struct place *at, size_t i)
 {
 	_cleanup_strbuf_ struct strbuf buf = { 0 };
-	int r = read_some(procfd, files[i].name, files[i].max_bytes, &buf);
+	int r = procfolder_read(at->dirfd, files[i].name, procfolder_max(files[i].name), &buf);
 	if (r < 0 || !buf.len)
 		return r == -ENOMEM ? r : 0;
 	if (r > 0) {
 		id->cut |= 1U << files[i].field;
 		const char *end = files[i].lines ? memrchr(buf.data, '\n', buf.len) : NULL;
 		if (end)
-			cut_to(&buf, (size_t)(end + 1 - buf.data));
+			shorten(&buf, (size_t)(end + 1 - buf.data));
 	} else if (files[i].field == PROCID_COMM && buf.data[buf.len - 1] == '\n') {
-		cut_to(&buf, buf.len - 1); // the kernel's; those before it are of the name
+		shorten(&buf, buf.len - 1); // the kernel's; those before it are of the name
 	}
 	set_text(id, files[i].field, &buf);
 	return 0;
 }
 
-static int read_link(struct procid *id, int procfd, enum procid_field field, const char *name)
+static int read_link(struct procid *id, const struct place *at, enum procid_field field,
+		     const char *name)
 {
+	enum { TARGET_MAX = 64 << 10 }; // as snap_readlink_at() has it
+	_cleanup_strbuf_ struct strbuf buf = { 0 };
 	char *target = NULL;
-	int r = snap_readlink_at(procfd, name, &target);
+	int r;
+	if (!at->live) {
+		r = procfolder_read(at->dirfd, name, TARGET_MAX, &buf);
+		if (r == 0 && buf.len)
+			set_text(id, field, &buf);
+		return r == -ENOMEM ? r : 0;
+	}
+	r = snap_readlink_at(at->dirfd, name, &target);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0; // kernel threads have no exe
 	id->fields[field] = (struct procid_text){ .data = target, .len = strlen(target) };
@@ -136,33 +114,83 @@ static int add_escaped(struct strbuf *buf, const char *text, size_t len)
 }
 
 /// Strings that end with NULs as one text, @separator between them and each made fit by @add.
-static int read_strings(struct procid *id, int procfd, enum procid_field field, const char *name,
-			size_t max, char separator,
+static int join_strings(struct procid *id, enum procid_field field, struct strbuf *raw,
+			char separator,
 			int (*add)(struct strbuf *buf, const char *text, size_t len))
 {
-	_cleanup_strbuf_ struct strbuf raw = { 0 }, text = { 0 };
-	int r = read_some(procfd, name, max, &raw);
-	if (r < 0 || !raw.len)
-		return r == -ENOMEM ? r : 0;
-	if (r > 0)
-		id->cut |= 1U << field;
+	_cleanup_strbuf_ struct strbuf text = { 0 };
 	// Programs that write their status there (setproctitle()) leave NULs behind it.
-	while (raw.len && !raw.data[raw.len - 1])
-		raw.len--;
-	raw.data[raw.len] = '\0';
-	r = 0;
-	for (size_t pos = 0; r == 0 && pos < raw.len;) {
-		size_t len = strnlen(raw.data + pos, raw.len - pos);
+	while (raw->len && !raw->data[raw->len - 1])
+		raw->len--;
+	int r = 0;
+	for (size_t pos = 0; r == 0 && pos < raw->len;) {
+		size_t len = strnlen(raw->data + pos, raw->len - pos);
 		if (pos)
 			r = strbuf_add(&text, &separator, 1);
 		if (r == 0)
-			r = add(&text, raw.data + pos, len);
+			r = add(&text, raw->data + pos, len);
 		pos += len + 1;
 	}
-	if (r < 0)
-		return r;
-	if (text.len)
+	if (r == 0 && text.len)
 		set_text(id, field, &text);
+	return r;
+}
+
+static int read_cmdline(struct procid *id, const struct place *at)
+{
+	_cleanup_strbuf_ struct strbuf raw = { 0 };
+	int r = procfolder_read(at->dirfd, "cmdline", procfolder_max("cmdline"), &raw);
+	if (r > 0)
+		id->cut |= 1U << PROCID_CMDLINE;
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	return join_strings(id, PROCID_CMDLINE, &raw, ' ', add_quoted);
+}
+
+/// Whoever may not see the environment still hears in which container it was.
+static int read_environ(struct procid *id, const struct place *at, bool show)
+{
+	_cleanup_strbuf_ struct strbuf raw = { 0 };
+	int r = procfolder_read(at->dirfd, "environ", procfolder_max("environ"), &raw);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	container_add_environ(&id->container, raw.data, raw.len);
+	if (!show)
+		return 0;
+	if (r > 0)
+		id->cut |= 1U << PROCID_ENVIRON;
+	return join_strings(id, PROCID_ENVIRON, &raw, '\n', add_escaped);
+}
+
+static int read_leader(struct procid *id, const struct place *at)
+{
+	_cleanup_strbuf_ struct strbuf raw = { 0 };
+	size_t max = procfolder_max("cmdline");
+	int r = at->live ? leader_read_cmdline(at->dirfd, max, &raw) :
+			   procfolder_read(at->dirfd, "container_cmdline", max, &raw);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	return join_strings(id, PROCID_CONTAINER_CMDLINE, &raw, ' ', add_quoted);
+}
+
+static int read_fds(struct procid *id, const struct place *at)
+{
+	enum { FDS_MAX = 256 << 10 }; // more than openfds_read() writes
+	static const char more[] = "\n\n\n"; // how procfolder_copy() says so
+	_cleanup_strbuf_ struct strbuf fds = { 0 };
+	int r = at->live ? openfds_read(at->dirfd, &fds) :
+			   procfolder_read(at->dirfd, "fds", FDS_MAX, &fds);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	size_t n = sizeof(more) - 1;
+	if (!at->live && fds.len >= n && !memcmp(fds.data + fds.len - n, more, n)) {
+		shorten(&fds, fds.len - 1);
+		r = 1;
+	}
+	if (r > 0)
+		id->cut |= 1U << PROCID_OPEN_FDS;
+	if (fds.len)
+		set_text(id, PROCID_OPEN_FDS, &fds);
 	return 0;
 }
 
@@ -195,8 +223,25 @@ static bool parse_ids(const char *status, const char *key, uint32_t *ret_real, b
 	return true;
 }
 
+/// Files of a process that may not be dumped belong to root; the directory itself is an exception
+/// (task_dump_owner() in the kernel's fs/proc/base.c).
+static bool belongs_to(const struct place *at, uid_t uid, gid_t gid)
+{
+	enum { OWNER_MAX = 64 };
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+	struct stat st;
+	if (at->live)
+		return fstatat(at->dirfd, "environ", &st, 0) == 0 && st.st_uid == uid &&
+		       st.st_gid == gid;
+	uint64_t user, group;
+	if (procfolder_read(at->dirfd, "owner", OWNER_MAX, &text) != 0 || !text.len)
+		return false;
+	const char *p = text.data;
+	return take_number(&p, &user) && take_number(&p, &group) && user == uid && group == gid;
+}
+
 /// Finds out whose process it is, and whether it may be shown to him.
-static void find_ids(struct procid *id, int procfd)
+static void find_ids(struct procid *id, const struct place *at)
 {
 	const char *status = procid_text(id, PROCID_PROC_STATUS);
 	bool same_uids, same_gids;
@@ -208,11 +253,13 @@ static void find_ids(struct procid *id, int procfd)
 	id->gid = gid;
 	id->ids_known = true;
 
-	// Files of a process that may not be dumped belong to root; the directory itself is an
-	// exception (task_dump_owner() in the kernel's fs/proc/base.c).
-	struct stat st;
-	id->plain = same_uids && same_gids && fstatat(procfd, "environ", &st, 0) == 0 &&
-		    st.st_uid == uid && st.st_gid == gid;
+	id->plain = same_uids && same_gids && belongs_to(at, uid, gid);
+
+	// "NSpid: 4711 12 1": what it is called in its own namespace comes last.
+	const char *line = snap_line_value(status, "NSpid:");
+	uint64_t pid;
+	while (line && take_number(&line, &pid))
+		id->ns_pid = (pid_t)pid;
 }
 
 static void find_rlimit_core(struct procid *id)
@@ -225,10 +272,10 @@ static void find_rlimit_core(struct procid *id)
 		id->rlimit_core = bytes;
 }
 
-static int find_start(struct procid *id, int procfd)
+static int find_start(struct procid *id, const struct place *at)
 {
 	_cleanup_strbuf_ struct strbuf stat = { 0 };
-	int r = read_some(procfd, "stat", 4096, &stat);
+	int r = procfolder_read(at->dirfd, "stat", procfolder_max("stat"), &stat);
 	if (r < 0 || !stat.len)
 		return r == -ENOMEM ? r : 0;
 	// The name, in parentheses, may hold anything, parentheses too.
@@ -252,139 +299,114 @@ static void find_host(struct procid *id)
 		(void)sd_id128_to_string(boot, id->boot_id); // has no error
 }
 
-/// The path of cgroup v2, where libsystemd does not know the layout of the hierarchies.
-static int find_cgroup(struct procid *id)
+/// Takes @name when there was no error; only -ENOMEM counts as one.
+static int take_name(struct procid *id, enum procid_field field, int r, char *name)
 {
-	const char *text = procid_text(id, PROCID_PROC_CGROUP);
-	const char *line = text ? snap_line_value(text, "0::") : NULL;
-	if (!line || id->fields[PROCID_CGROUP].data)
-		return 0;
-	size_t len = strcspn(line, "\n");
-	char *path = strndup(line, len);
-	if (!path)
-		return -ENOMEM;
-	id->fields[PROCID_CGROUP] = (struct procid_text){ .data = path, .len = strlen(path) };
+	if (r < 0 || !name)
+		return r == -ENOMEM ? r : 0;
+	id->fields[field] = (struct procid_text){ .data = name, .len = strlen(name) };
 	return 0;
 }
 
-/// What systemd calls it. All is in the path of the control group, which no process chooses
-/// without the right to write there.
-static int find_units(struct procid *id, const struct pidref *ref)
+/// What systemd calls it, and which container that is. All is in the path of the control group,
+/// which no process chooses without the right to write there.
+static int find_units(struct procid *id)
 {
 	static const struct {
 		enum procid_field field;
-		int (*get)(pid_t pid, char **ret);
+		int (*get)(const char *path, char **ret);
 	} names[] = {
-		{ PROCID_CGROUP, sd_pid_get_cgroup },	    { PROCID_UNIT, sd_pid_get_unit },
-		{ PROCID_USER_UNIT, sd_pid_get_user_unit }, { PROCID_SLICE, sd_pid_get_slice },
-		{ PROCID_SESSION, sd_pid_get_session },
+		{ PROCID_UNIT, cgpath_unit },
+		{ PROCID_USER_UNIT, cgpath_user_unit },
+		{ PROCID_SLICE, cgpath_slice },
+		{ PROCID_SESSION, cgpath_session },
 	};
+	const struct procid_text *text = &id->fields[PROCID_PROC_CGROUP];
+	_cleanup_free_ char *root = NULL;
+	char *path = NULL;
+	if (!text->data)
+		return 0;
+	int r = cgpath_from_text(text->data, text->len, &path);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	(void)take_name(id, PROCID_CGROUP, 0, path); // cannot fail
+	container_from_cgroup(path, &id->container);
+
+	ssize_t n = snap_read_file_at(AT_FDCWD, "/proc/1/cgroup", procfolder_max("cgroup"), &root);
+	if (n > 0)
+		path = (char *)(uintptr_t)cgpath_below_root(path, root, (size_t)n);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		char *name = NULL;
-		int r = names[i].get(ref->pid, &name);
-		if (r == -ENOMEM)
+		r = names[i].get(path, &name);
+		r = take_name(id, names[i].field, r, name);
+		if (r < 0)
 			return r;
-		if (r >= 0 && name)
-			id->fields[names[i].field] =
-				(struct procid_text){ .data = name, .len = strlen(name) };
 	}
 	uid_t owner;
-	id->owner_uid = sd_pid_get_owner_uid(ref->pid, &owner) >= 0 ? owner : (uid_t)-1;
-
-	// By number, all of it.
-	if (pidref_verify(ref) == 0)
-		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		free(id->fields[names[i].field].data);
-		id->fields[names[i].field] = (struct procid_text){ 0 };
-	}
-	id->owner_uid = (uid_t)-1;
+	if (cgpath_owner_uid(path, &owner) == 0)
+		id->owner_uid = owner;
 	return 0;
 }
 
-static bool is_word(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/// Docker, Podman, containerd and CRI-O name control groups "docker-ID.scope" or just "ID", with
-/// 64 hexadecimal digits. The innermost container counts.
-static int find_container(struct procid *id)
-{
-	enum { DIGITS = 64 };
-	const char *path = procid_text(id, PROCID_CGROUP), *found = NULL;
-	for (const char *p = path; p && *p;) {
-		size_t len = strspn(p, "0123456789abcdef");
-		if (len == DIGITS && (p == path || !is_word(p[-1])) && !is_word(p[len]))
-			found = p;
-		p += len ? len : 1;
-	}
-	if (!found)
-		return 0;
-	char *text = strndup(found, DIGITS);
-	if (!text)
-		return -ENOMEM;
-	id->fields[PROCID_CONTAINER] = (struct procid_text){ .data = text, .len = DIGITS };
-	return 0;
-}
-
-static int read_all(struct procid *id, int procfd, uint32_t flags)
+static int read_all(struct procid *id, const struct place *at, uint32_t flags)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
-		r = read_file(id, procfd, i);
+		r = read_file(id, at, i);
 	if (r == 0)
-		r = read_link(id, procfd, PROCID_EXE, "exe");
+		r = read_link(id, at, PROCID_EXE, "exe");
 	if (r == 0)
-		r = read_link(id, procfd, PROCID_CWD, "cwd");
+		r = read_link(id, at, PROCID_CWD, "cwd");
 	if (r == 0)
-		r = read_link(id, procfd, PROCID_ROOT, "root");
+		r = read_link(id, at, PROCID_ROOT, "root");
+	if (r == 0)
+		r = find_units(id);
+	if (r == 0 && procid_text(id, PROCID_PROC_MOUNTINFO))
+		container_add_mounts(&id->container, procid_text(id, PROCID_PROC_MOUNTINFO));
 	if (r == 0 && flags & PROCID_WITH_CMDLINE)
-		r = read_strings(id, procfd, PROCID_CMDLINE, "cmdline", CMDLINE_MAX, ' ',
-				 add_quoted);
-	if (r == 0 && flags & PROCID_WITH_ENVIRON)
-		r = read_strings(id, procfd, PROCID_ENVIRON, "environ", ENVIRON_MAX, '\n',
-				 add_escaped);
-	if (r == 0) {
-		_cleanup_strbuf_ struct strbuf fds = { 0 };
-		r = openfds_read(procfd, &fds);
-		if (r > 0)
-			id->cut |= 1U << PROCID_OPEN_FDS;
-		r = MIN(r, 0);
-		if (fds.len)
-			set_text(id, PROCID_OPEN_FDS, &fds);
-	}
-	return r < 0 ? r : find_start(id, procfd);
+		r = read_cmdline(id, at);
+	if (r == 0)
+		r = read_environ(id, at, flags & PROCID_WITH_ENVIRON);
+	if (r == 0 && flags & PROCID_WITH_CMDLINE)
+		r = read_leader(id, at);
+	if (r == 0)
+		r = read_fds(id, at);
+	return r < 0 ? r : find_start(id, at);
+}
+
+struct snap_error *procid_create_at(int dirfd, pid_t pid, uint32_t flags, struct procid **ret)
+{
+	struct statfs fs;
+	struct place at = { .dirfd = dirfd };
+	at.live = fstatfs(dirfd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+	_cleanup_(procid_destroyp) struct procid *id = calloc(1, sizeof(*id));
+	if (!id)
+		return snap_error_oom();
+	id->pid = pid;
+	id->uid = (uid_t)-1;
+	id->gid = (gid_t)-1;
+	id->owner_uid = (uid_t)-1;
+	int r = read_all(id, &at, flags);
+	if (r < 0)
+		return snap_error_oom();
+	find_ids(id, &at);
+	find_rlimit_core(id);
+	find_host(id);
+	*ret = TAKE_PTR(id);
+	return NULL;
 }
 
 struct snap_error *procid_create(const struct pidref *ref, uint32_t flags, struct procid **ret)
 {
+	_cleanup_(procid_destroyp) struct procid *id = NULL;
 	_cleanup_close_ int procfd = pidref_open_proc(ref);
 	if (procfd == -ESRCH)
 		return snap_error_new(SNAP_NO_PROCESS, "process %d is gone", ref->pid);
 	if (procfd < 0)
 		return snap_error_errno(SNAP_FAILED, -procfd, "cannot open /proc/%d", ref->pid);
-	_cleanup_(procid_destroyp) struct procid *id = calloc(1, sizeof(*id));
-	if (!id)
-		return snap_error_oom();
-	id->pid = ref->pid;
-	id->uid = (uid_t)-1;
-	id->gid = (gid_t)-1;
-	id->owner_uid = (uid_t)-1;
-
-	int r = read_all(id, procfd, flags);
-	if (r == 0) {
-		find_ids(id, procfd);
-		find_rlimit_core(id);
-		find_host(id);
-		r = find_units(id, ref);
-	}
-	if (r == 0)
-		r = find_cgroup(id);
-	if (r == 0)
-		r = find_container(id);
-	if (r < 0)
-		return snap_error_oom();
+	struct snap_error *err = procid_create_at(procfd, ref->pid, flags, &id);
+	if (err)
+		return err;
 	if (!id->ids_known && pidref_verify(ref) < 0)
 		return snap_error_new(SNAP_NO_PROCESS, "process %d is gone", ref->pid);
 	*ret = TAKE_PTR(id);

@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/pidref.h"
+#include "systemd/container.h"
 
 /**
  * DOC: Who a process is, for the journal
@@ -19,8 +20,8 @@
  * daemon.
  *
  * A pid may be reused while its files are read. They are read below one descriptor of /proc/PID,
- * which dies with the process; libsystemd reads by number, so the pidfd is asked afterwards whether
- * the number still meant the same process. If it did not, the fields of libsystemd are empty.
+ * which dies with the process, and nothing is asked by number. Of a process that has crashed there
+ * is a folder with copies (common/procfolder.h), which is read in the same way.
  */
 
 /// Text of a process; data is NULL when it could not be read or was not asked for.
@@ -41,7 +42,7 @@ enum procid_field {
 	PROCID_USER_UNIT,
 	PROCID_SLICE,
 	PROCID_SESSION,
-	PROCID_CONTAINER, ///< 64 hexadecimal digits, when the control group is named after it
+	PROCID_CONTAINER_CMDLINE, ///< of who started the container (common/leader.h)
 	PROCID_OPEN_FDS,
 	PROCID_PROC_STATUS,
 	PROCID_PROC_MAPS,
@@ -66,6 +67,8 @@ struct procid {
 	/// (PR_SET_DUMPABLE): what is said of it may be shown to its user.
 	bool plain;
 	uid_t owner_uid; ///< whose slice it is in; (uid_t)-1: nobody's
+	pid_t ns_pid; ///< in its own pid namespace; 0: unknown
+	struct container container;
 	uint64_t rlimit_core; ///< soft, bytes; UINT64_MAX: none
 	uint64_t start_ticks; ///< since boot, field 22 of /proc/PID/stat, in 1/sysconf(_SC_CLK_TCK)
 	char hostname[65]; ///< of this system, not of the process's UTS namespace
@@ -84,6 +87,13 @@ struct procid {
  */
 struct snap_error *procid_create(const struct pidref *ref, uint32_t flags, struct procid **ret)
 	_must_check_;
+/**
+ * The same of a folder of common/procfolder.h, or of /proc/PID itself, which is @dirfd; it stays
+ * the caller's. Of a folder without files nothing is known but @pid. Out of memory is the only
+ * error. What a folder says is as true as who wrote it.
+ */
+struct snap_error *procid_create_at(int dirfd, pid_t pid, uint32_t flags,
+				    struct procid **ret) _must_check_;
 /// Accepts NULL.
 void procid_destroy(struct procid *id);
 DEFINE_CLEANUP(struct procid *, procid_destroy);

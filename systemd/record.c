@@ -13,22 +13,24 @@
 #include <systemd/sd-id128.h>
 
 #include "common/analysis.h"
+#include "common/coreaccess.h"
 #include "common/str.h"
 #include "common/strbuf.h"
 #include "message.h"
 #include "sender.h"
 
 enum {
-	FIELDS_MAX = 96, // there are some 50; journald takes 1024
+	FIELDS_MAX = 96, // there are some 70; journald takes 1024
 	NAME_MAX_BYTES = 64, // of a field's name; journald's own limit
 	RECORD_VERSION = 1,
 };
 
-/// record.h says why these, and why a live dump has a reason where a crash has a signal.
+/// record.h says why these.
 static const struct {
-	const char *message_id, *name, *reason;
+	const char *message_id, *name, *priority;
 } kinds[RECORD_KIND_MAX] = {
-	[RECORD_LIVE] = { "1f4e0a44a88649939aaea34fc6da8c95", "live", "live snapshot" },
+	[RECORD_LIVE] = { "1f4e0a44a88649939aaea34fc6da8c95", "live", "6" },
+	[RECORD_CRASH] = { "fc2e22bc6ee647b6b90729ab34a250b1", "crash", "2" },
 };
 
 struct record {
@@ -129,7 +131,7 @@ static const struct {
 	{ "COREDUMP_USER_UNIT", PROCID_USER_UNIT, true },
 	{ "COREDUMP_SLICE", PROCID_SLICE, true },
 	{ "COREDUMP_SESSION", PROCID_SESSION, true },
-	{ "PROCSNAP_CONTAINER_ID", PROCID_CONTAINER, true },
+	{ "COREDUMP_CONTAINER_CMDLINE", PROCID_CONTAINER_CMDLINE, true },
 	{ "COREDUMP_OPEN_FDS", PROCID_OPEN_FDS, false },
 	{ "COREDUMP_PROC_STATUS", PROCID_PROC_STATUS, false },
 	{ "COREDUMP_PROC_MAPS", PROCID_PROC_MAPS, false },
@@ -144,15 +146,17 @@ static const struct {
 };
 _Static_assert(ARRAY_SIZE(texts) == PROCID_FIELD_MAX + 2, "each field has its line");
 
-static void add_process(struct record *record, const struct procid *id)
+static void add_process(struct record *record, const struct procid *id,
+			const struct record_crash *crash)
 {
+	const char *hostname = crash && crash->hostname ? crash->hostname : id->hostname;
 	add_u64(record, "COREDUMP_PID", (uint64_t)id->pid);
 	// coredumpctl leaves out entries without them; nobody is right for what is not known.
 	add_u64(record, "COREDUMP_UID", id->ids_known ? id->uid : 65534);
 	add_u64(record, "COREDUMP_GID", id->ids_known ? id->gid : 65534);
-	add_u64(record, "COREDUMP_RLIMIT", id->rlimit_core);
-	if (id->hostname[0])
-		add_name(record, "COREDUMP_HOSTNAME", id->hostname, strlen(id->hostname));
+	add_u64(record, "COREDUMP_RLIMIT", crash ? crash->rlimit_core : id->rlimit_core);
+	if (*hostname)
+		add_name(record, "COREDUMP_HOSTNAME", hostname, strlen(hostname));
 	if (id->owner_uid != (uid_t)-1)
 		add_u64(record, "COREDUMP_OWNER_UID", id->owner_uid);
 	if (id->start_ticks)
@@ -168,13 +172,87 @@ static void add_process(struct record *record, const struct procid *id)
 	}
 }
 
+static void add_container(struct record *record, const struct procid *id)
+{
+	const struct container *c = &id->container;
+	const struct {
+		const char *name, *value;
+	} names[] = {
+		{ "PROCSNAP_CONTAINER_ID", c->id },
+		{ "PROCSNAP_CONTAINER_RUNTIME", c->runtime },
+		{ "PROCSNAP_CONTAINER_NAME", c->name },
+		{ "PROCSNAP_MACHINE", c->machine },
+		{ "PROCSNAP_POD_UID", c->pod_uid },
+		{ "PROCSNAP_POD", c->pod },
+		{ "PROCSNAP_NAMESPACE", c->pod_namespace },
+		{ "PROCSNAP_IMAGE", c->image },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (*names[i].value)
+			add_text(record, names[i].name, names[i].value);
+	if (id->ns_pid && id->ns_pid != id->pid)
+		add_u64(record, "PROCSNAP_NS_PID", (uint64_t)id->ns_pid);
+}
+
+static void add_requester(struct record *record, const struct record_requester *by)
+{
+	add_u64(record, "PROCSNAP_REQUESTER_UID", by->uid);
+	add_u64(record, "PROCSNAP_REQUESTER_GID", by->gid);
+	if (by->pid)
+		add_u64(record, "PROCSNAP_REQUESTER_PID", (uint64_t)by->pid);
+	if (by->comm)
+		add_name(record, "PROCSNAP_REQUESTER_COMM", by->comm, strlen(by->comm));
+}
+
+/// "SIGSEGV", or "SIGRTMIN+3"; nothing for what is no signal.
+static void add_signal_name(struct record *record, int signal)
+{
+	char name[24];
+	const char *known = sigabbrev_np(signal);
+	if (known)
+		(void)snprintf(name, sizeof(name), "SIG%s", known);
+	else if (signal >= SIGRTMIN && signal <= SIGRTMAX)
+		(void)snprintf(name, sizeof(name), "SIGRTMIN+%d", signal - SIGRTMIN);
+	else
+		return;
+	add_text(record, "COREDUMP_SIGNAL_NAME", name);
+}
+
+static void add_packages(struct record *record, const struct record_crash *crash)
+{
+	const char *text = json_length(crash->packages) ? json_text(crash->packages) : NULL;
+	if (text && strlen(text) <= RECORD_STACKS_MAX)
+		add_text(record, "COREDUMP_PACKAGE_JSON", text);
+	if (crash->package_name)
+		add_name(record, "COREDUMP_PACKAGE_NAME", crash->package_name,
+			 strlen(crash->package_name));
+	if (crash->package_version)
+		add_name(record, "COREDUMP_PACKAGE_VERSION", crash->package_version,
+			 strlen(crash->package_version));
+}
+
+static void add_crash(struct record *record, const struct record_crash *crash)
+{
+	add_u64(record, "COREDUMP_SIGNAL", (uint64_t)MAX(crash->signal, 0));
+	add_signal_name(record, crash->signal);
+	if (crash->dumpable >= 0)
+		add_u64(record, "COREDUMP_DUMPABLE", (uint64_t)crash->dumpable);
+	add_text(record, "COREDUMP_BY_PIDFD", crash->by_pidfd ? "1" : "0");
+	add_packages(record, crash);
+	if (crash->suppressed)
+		add_u64(record, "PROCSNAP_SUPPRESSED", crash->suppressed);
+	add_text(record, "PROCSNAP_DEGRADED", crash->degraded);
+}
+
 static void add_dump(struct record *record, const struct record_dump *dump)
 {
-	const struct record_requester *by = &dump->requester;
 	add_text(record, "MESSAGE_ID", kinds[dump->kind].message_id);
-	add_text(record, "PRIORITY", "6");
+	add_text(record, "PRIORITY", kinds[dump->kind].priority);
 	add_text(record, "SYSLOG_IDENTIFIER", "procsnap");
-	add_text(record, "COREDUMP_SIGNAL", kinds[dump->kind].reason);
+	if (dump->kind == RECORD_CRASH)
+		add_crash(record, dump->crash);
+	else
+		add_text(record, "COREDUMP_SIGNAL", "live snapshot"); // record.h says why
 	add_u64(record, "COREDUMP_TIMESTAMP", dump->realtime_ns / 1000);
 	add_text(record, "COREDUMP_FILENAME", dump->filename);
 	if (dump->partial)
@@ -185,12 +263,8 @@ static void add_dump(struct record *record, const struct record_dump *dump)
 	add_u64(record, "PROCSNAP_PAUSE_NSEC", dump->pause_ns);
 	if (dump->size_bytes)
 		add_u64(record, "PROCSNAP_SIZE", dump->size_bytes);
-	add_u64(record, "PROCSNAP_REQUESTER_UID", by->uid);
-	add_u64(record, "PROCSNAP_REQUESTER_GID", by->gid);
-	if (by->pid)
-		add_u64(record, "PROCSNAP_REQUESTER_PID", (uint64_t)by->pid);
-	if (by->comm)
-		add_name(record, "PROCSNAP_REQUESTER_COMM", by->comm, strlen(by->comm));
+	if (dump->kind == RECORD_LIVE)
+		add_requester(record, &dump->requester);
 }
 
 static void add_warnings(struct record *record, const struct record_dump *dump)
@@ -252,19 +326,13 @@ static void add_message(struct record *record, const struct procid *id,
 
 // ---- who sends ---------------------------------------------------------------------------------
 
-/// Is it a user that journald keeps a journal of his own for? From systemd's uid-range.h.
-static bool is_person(uid_t uid)
+static struct sender_identity choose_identity(const struct procid *id,
+					      const struct record_dump *dump)
 {
-	enum { SYSTEM_LAST = 999, DYNAMIC_FIRST = 61184, DYNAMIC_LAST = 65519, NOBODY = 65534 };
-	return uid > SYSTEM_LAST && !(uid >= DYNAMIC_FIRST && uid <= DYNAMIC_LAST) &&
-	       uid != NOBODY && uid != 65535 && uid != (uid_t)-1;
-}
-
-static struct sender_identity choose_identity(const struct procid *id)
-{
+	bool readable = id->plain && (dump->kind != RECORD_CRASH || dump->crash->owner_reads);
 	bool his = id->owner_uid == id->uid ||
 		   (id->owner_uid == (uid_t)-1 && !id->fields[PROCID_UNIT].data);
-	if (!id->ids_known || !id->plain || !is_person(id->uid) || !his)
+	if (!id->ids_known || !readable || !coreaccess_is_person(id->uid) || !his)
 		return (struct sender_identity){ .is_user = false };
 	return (struct sender_identity){ .is_user = true, .uid = id->uid, .gid = id->gid };
 }
@@ -275,10 +343,11 @@ struct snap_error *record_create(const struct procid *id, const struct record_du
 	_cleanup_(record_destroyp) struct record *record = calloc(1, sizeof(*record));
 	if (!record)
 		return snap_error_oom();
-	record->identity = choose_identity(id);
+	record->identity = choose_identity(id, dump);
 	add_message(record, id, dump);
 	add_dump(record, dump);
-	add_process(record, id);
+	add_process(record, id, dump->kind == RECORD_CRASH ? dump->crash : NULL);
+	add_container(record, id);
 	add_warnings(record, dump);
 	bool whole = add_summary(record, dump);
 	add_cuts(record, id->cut, !whole);
@@ -453,7 +522,7 @@ static int set_identity(struct record *record, const struct json *json)
 		return 0;
 	uint64_t uid = json_get_u64(json, "uid", UINT64_MAX);
 	uint64_t gid = json_get_u64(json, "gid", UINT64_MAX);
-	if (uid > UINT32_MAX || gid >= UINT32_MAX || !is_person((uid_t)uid))
+	if (uid > UINT32_MAX || gid >= UINT32_MAX || !coreaccess_is_person((uid_t)uid))
 		return -EBADMSG;
 	record->identity =
 		(struct sender_identity){ .is_user = true, .uid = (uid_t)uid, .gid = (gid_t)gid };

@@ -31,10 +31,14 @@
  * Any user may write an entry with these fields himself. What tells entries of root from his is
  * _UID, which journald adds; nothing of ours believes an entry, the store has what is true.
  *
+ * A crash has the MESSAGE_ID, the fields and the first line of MESSAGE that systemd-coredump 257
+ * gives it; docs/JOURNAL.md has each field, and what differs.
+ *
  * Who sends: journald files an entry by the user id of the sender, and only that user, root and
  * the groups adm and systemd-journal can read it. So an entry is sent by a child of the daemon that
  * has become the user, if
- *   - the process has one user id and one group id, and may be dumped (procid.plain),
+ *   - the process has one user id and one group id, and may be dumped (procid.plain); of a crash,
+ *     also record_crash.owner_reads, which is decided from the core and not from /proc,
  *   - its user id is one of people: 1000 or above, none of systemd's dynamic users, not nobody,
  *   - it is in the slice of that user, or in no unit at all.
  * All other entries are sent by root: `journalctl -u UNIT` believes what is said of a system unit
@@ -43,6 +47,7 @@
 
 enum record_kind {
 	RECORD_LIVE, ///< the process ran on
+	RECORD_CRASH, ///< a signal ended it
 	RECORD_KIND_MAX,
 };
 
@@ -54,19 +59,41 @@ struct record_requester {
 	const char *comm; ///< as the kernel has it, or NULL
 };
 
+/// What only a crash has, from the kernel; all is borrowed during record_create().
+struct record_crash {
+	int signal;
+	int dumpable; ///< %d of core_pattern: 0, 1 or 2; -1: unknown
+	bool by_pidfd; ///< the kernel gave a pidfd: no doubt which process it was
+	uint64_t rlimit_core; ///< %c; UINT64_MAX: none
+	const char *hostname; ///< %h, of the process's UTS namespace; NULL: that of this system
+	/// What procsnap-unwind found: "Module ..." lines and "Stack trace of thread ..." blocks;
+	/// NULL: nothing. Control characters but newlines are escaped; cut at RECORD_STACKS_MAX.
+	const char *stacks;
+	/// Object keyed by the name of a module: {"buildId", "name", "version", ...}, or NULL.
+	const struct json *packages;
+	const char *package_name, *package_version; ///< of the program, or NULL
+	uint64_t suppressed; ///< crashes like this one of which there is no core, since the last one
+	/// What could not be done as it should: words such as "stream", "partial", "record",
+	/// separated by blanks, or NULL.
+	const char *degraded;
+	/// May its user read the core (common/coreaccess.h)? Then his is the entry, too.
+	bool owner_reads;
+};
+
 /// What the job knows; everything is borrowed during record_create().
 struct record_dump {
 	enum record_kind kind;
 	const char *id; ///< of the dump in the store; NULL when it has none
 	const char *mode; ///< how memory was frozen: "copy"
-	uint64_t pause_ns; ///< how long the process stood still
-	uint64_t realtime_ns; ///< when all its threads had stopped
+	uint64_t pause_ns; ///< how long the process stood still; of a crash: until it was let go
+	uint64_t realtime_ns; ///< when all its threads had stopped; of a crash: %t
 	/// Absolute path of the core, readable by whom it belongs to; NULL when the core went to a
 	/// descriptor of the requester: then coredumpctl lists the entry with a core "none".
 	const char *filename;
 	uint64_t size_bytes; ///< of the core as it is stored; 0: unknown
 	bool partial; ///< memory is missing that should be in it
-	struct record_requester requester;
+	struct record_requester requester; ///< of a live dump
+	const struct record_crash *crash; ///< of a crash
 	const struct json *summary; ///< of common/summary.h, or NULL
 	/// PROCSNAP_SUMMARY is left out when it is longer; at most RECORD_SUMMARY_MAX.
 	size_t summary_bytes;
@@ -79,6 +106,8 @@ enum {
 	/// field as a whole. A summary of a Go program with 1000 different stacks has about 4 MB.
 	RECORD_SUMMARY_MAX = 16 << 20,
 	RECORD_WARNINGS_MAX = 32, ///< more than anybody reads
+	/// systemd-coredump takes 1 MiB from its unwinder; 64 threads of 64 frames have half of it.
+	RECORD_STACKS_MAX = 1 << 20,
 };
 
 struct record;

@@ -307,16 +307,17 @@ static void test_units(void **state _unused_)
 	_cleanup_(procid_destroyp) struct procid *web = look(&ref, 0);
 	assert_string_equal(procid_text(web, PROCID_UNIT), "web.service");
 	assert_string_equal(procid_text(web, PROCID_SLICE), "system.slice");
-	assert_null(procid_text(web, PROCID_CONTAINER));
+	assert_string_equal(web->container.id, "");
 	assert_int_equal(web->owner_uid, (uid_t)-1);
 
 	enter(groups[8], ref.pid);
 	_cleanup_(procid_destroyp) struct procid *docker = look(&ref, 0);
-	assert_string_equal(procid_text(docker, PROCID_CONTAINER), CONTAINER);
+	assert_string_equal(docker->container.id, CONTAINER);
+	assert_string_equal(docker->container.runtime, "docker");
 
 	enter(groups[9], ref.pid);
 	_cleanup_(procid_destroyp) struct procid *longer = look(&ref, 0);
-	assert_null(procid_text(longer, PROCID_CONTAINER));
+	assert_string_equal(longer->container.id, "");
 	end(&ref);
 	remove_groups(groups, ARRAY_SIZE(groups));
 }
