@@ -19,7 +19,7 @@ void snapshot_warn(struct snapshot *snap, const char *fmt, ...)
 
 void snapshot_deinit(struct snapshot *snap)
 {
-	for (size_t i = 0; i < snap->n_threads; i++)
+	for (size_t i = 0; i < snap->n_threads && !snap->notes; i++)
 		free((void *)snap->threads[i].regsets[0].data);
 	for (size_t i = 0; i < snap->n_warnings; i++)
 		free(snap->warnings[i]);

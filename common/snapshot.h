@@ -117,7 +117,7 @@ struct snapshot {
 	size_t n_mappings;
 	struct strbuf names; ///< NUL-terminated mapping names one after the other
 	/// The notes as the kernel made them, of a crash; borrowed. NULL: they are made of what is
-	/// here, and the threads have registers.
+	/// here. Else the registers of the threads, general ones only, are in them.
 	const void *notes;
 	size_t notes_size;
 	char *mode; ///< how the memory was frozen: "copy", "crash"

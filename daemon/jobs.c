@@ -77,6 +77,14 @@ static void want_turn(struct jobs *jobs)
 static struct snap_error *cancel_error(const struct job_run *run)
 {
 	pid_t pid = run->request.ref.pid;
+	if (run->request.job.flags & JOB_FINISH)
+		return run->late ? snap_error_new(SNAP_FAILED,
+						  "the work on the core of process %d took longer "
+						  "than JobTimeout= allows",
+						  pid) :
+				   snap_error_new(SNAP_CANCELLED,
+						  "the work on the core of process %d was ended",
+						  pid);
 	if (run->late)
 		return snap_error_new(SNAP_FAILED,
 				      "the job took longer than JobTimeout= allows; process %d "
@@ -89,14 +97,16 @@ static struct snap_error *cancel_error(const struct job_run *run)
 /// Why a worker ended without a last word.
 static struct snap_error *death_error(const struct job_run *run, const siginfo_t *si)
 {
+	bool of_core = run->request.job.flags & JOB_FINISH;
 	if (run->cancelled)
 		return cancel_error(run);
 	if (si->si_code != CLD_EXITED)
 		return snap_error_new(SNAP_FAILED,
 				      "procsnap-worker was killed by signal %d (%s) while it "
-				      "worked on process %d, which runs on unharmed",
+				      "worked on %sprocess %d%s",
 				      si->si_status, strsignal(si->si_status),
-				      run->request.ref.pid);
+				      of_core ? "the core of " : "", run->request.ref.pid,
+				      of_core ? "" : ", which runs on unharmed");
 	return snap_error_new(SNAP_FAILED, "procsnap-worker ended with status %d", si->si_status);
 }
 

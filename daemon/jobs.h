@@ -27,7 +27,7 @@ struct job_run;
 struct job_request {
 	struct job job; ///< points into `owner`
 	struct json *owner; ///< what `job` points into, or NULL
-	struct pidref ref; ///< the process
+	struct pidref ref; ///< the process; of JOB_FINISH, its number and JOB_FD_STACKS
 	int spool, output; ///< as job_send() takes them
 	uid_t uid; ///< who wants it; limits are by user
 	struct job_request_callbacks {

@@ -196,6 +196,15 @@ static struct snap_error *open_recorder(struct manager *m, const char *store_pat
 	return recorder_create(m->event, m->store ? path : NULL, &m->recorder);
 }
 
+/// Without it hooks leave crashes for another time.
+static void watch_crashes(struct manager *m, const char *store_path)
+{
+	struct snap_error *err = crashes_create(m, store_path, &m->crashes);
+	if (err)
+		manager_log(LOG_ERR, "crashes are not handled: %s", err->message);
+	snap_error_destroy(err);
+}
+
 static int on_hangup(sd_event_source *source _unused_, const struct signalfd_siginfo *si _unused_,
 		     void *userdata)
 {
@@ -233,6 +242,8 @@ static int on_terminate(sd_event_source *source _unused_,
 		return sd_event_exit(m->event, 0);
 	m->stopping = true;
 	(void)sd_notify(0, "STOPPING=1");
+	if (m->crashes)
+		crashes_stop(m->crashes);
 	jobs_stop(m->jobs);
 	server_stop(m->server);
 	(void)sd_event_now(m->event, CLOCK_MONOTONIC, &now);
@@ -282,6 +293,8 @@ static struct snap_error *create(struct manager *m, const struct manager_options
 	err = open_recorder(m, options->store_path);
 	if (!err)
 		apply_config(m);
+	if (!err && m->store)
+		watch_crashes(m, options->store_path);
 	return err ? err : listen_all(m->server, options->socket_path);
 }
 
@@ -300,6 +313,7 @@ void manager_destroy(struct manager *manager)
 		return;
 	// Jobs first: they hold connections and drafts.
 	jobs_destroy(manager->jobs);
+	crashes_destroy(manager->crashes);
 	server_destroy(manager->server);
 	recorder_destroy(manager->recorder);
 	store_destroy(manager->store);

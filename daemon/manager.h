@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "daemon/config.h"
+#include "daemon/crashes.h"
 #include "daemon/jobs.h"
 #include "daemon/recorder.h"
 #include "daemon/server.h"
@@ -25,6 +26,7 @@ struct manager {
 	char *store_why;
 	struct recorder *recorder;
 	struct jobs *jobs;
+	struct crashes *crashes; ///< NULL without a store
 	struct server *server;
 	sd_event_source *retention, *ending;
 	bool stopping;

@@ -145,8 +145,15 @@ static int add_thread(struct parse *p, struct span desc)
 		arch_get_pc_sp(&snap->process.machine, span_sub(desc, head, desc.size - head),
 			       &p->facts->pc, &p->facts->sp);
 	}
-	snap->threads[snap->n_threads++] =
-		(struct snap_thread){ .tid = tid, .ns_tid = tid, .state = '?' };
+	size_t size = desc.size > head ? desc.size - head : 0;
+	snap->threads[snap->n_threads++] = (struct snap_thread){
+		.tid = tid,
+		.ns_tid = tid,
+		.state = '?',
+		.n_regsets = 1,
+		.regsets = { { NT_PRSTATUS, (uint32_t)size, (uint32_t)size,
+				desc.data + MIN(head, desc.size) } },
+	};
 	return 0;
 }
 
@@ -358,6 +365,7 @@ struct snap_error *stream_parse(const struct strbuf *head, pid_t pid, struct sna
 	};
 	Elf64_Phdr notes;
 	get_phdr(&p.w, &p.head, 0, &notes);
+	snap->notes = p.head.data; // from here on: whose registers are whose
 	p.notes = span_sub(p.head, notes.p_offset, notes.p_filesz);
 	if (p.notes.bad || notes.p_type != PT_NOTE || notes.p_offset < p.w.ehdr + p.w.phdr)
 		return senseless(pid, "has no notes");

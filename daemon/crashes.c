@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "crashes.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/ipc.h"
+#include "daemon/crashfolder.h"
+#include "daemon/crashjob.h"
+#include "daemon/manager.h"
+
+enum {
+	// Two hooks keep the memory of most machines busy; more would only end later together.
+	COPYING_MAX = 4,
+	// Each has a descriptor here, and the kernel starts one for each crash at once.
+	HOOKS_MAX = 4096,
+	// Dumps that are made at once; the queue of jobs has limits of its own.
+	DUMPS_MAX = 2,
+	FACTS_MAX = 64 << 10,
+};
+
+// A hook that died between two steps, with its lock still held by a copier that then died too.
+#define RESCAN_USEC (60 * 1000000ULL)
+
+struct hook {
+	TAILQ_ENTRY(hook) entry;
+	struct crashes *crashes;
+	int sock;
+	sd_event_source *io;
+	uid_t uid;
+	bool copying;
+	bool waits; ///< has said hello
+	char folder[CRASHFOLDER_NAME_SIZE]; ///< with its dot
+};
+
+struct pending {
+	TAILQ_ENTRY(pending) entry;
+	struct crashjob *job; ///< NULL: not begun
+	char name[CRASHFOLDER_NAME_SIZE];
+};
+
+struct crashes {
+	struct manager *manager;
+	int dirfd; ///< STORE/crash
+	int sock;
+	sd_event_source *listening, *rescan;
+	TAILQ_HEAD(hook_list, hook) hooks;
+	TAILQ_HEAD(, pending) pending;
+	size_t n_hooks;
+	bool stopped;
+};
+
+// ---- folders that are complete -------------------------------------------------------------
+
+static void begin_dumps(struct crashes *c)
+{
+	struct pending *p, *next;
+	size_t begun = 0;
+	TAILQ_FOREACH(p, &c->pending, entry)
+	begun += p->job != NULL;
+	for (p = TAILQ_FIRST(&c->pending); p && begun < DUMPS_MAX && !c->stopped; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (p->job)
+			continue;
+		p->job = crashjob_begin(c->manager, c, c->dirfd, p->name);
+		if (p->job) {
+			begun++;
+			continue;
+		}
+		TAILQ_REMOVE(&c->pending, p, entry);
+		free(p);
+	}
+}
+
+static void add_pending(struct crashes *c, const char *name)
+{
+	struct pending *p;
+	TAILQ_FOREACH(p, &c->pending, entry)
+	if (!strcmp(p->name, name))
+		return;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return; // found again by the next scan
+	(void)snprintf(p->name, sizeof(p->name), "%s", name);
+	TAILQ_INSERT_TAIL(&c->pending, p, entry);
+	begin_dumps(c);
+}
+
+void crashes_ended(struct crashes *c, const char *name)
+{
+	struct pending *p;
+	TAILQ_FOREACH(p, &c->pending, entry)
+	if (!strcmp(p->name, name))
+		break;
+	if (p) {
+		TAILQ_REMOVE(&c->pending, p, entry);
+		free(p);
+	}
+	begin_dumps(c);
+}
+
+/// A folder whose hook may have died: complete it, unless somebody still works on it.
+static void adopt(struct crashes *c, const char *name)
+{
+	char published[CRASHFOLDER_NAME_SIZE];
+	_cleanup_close_ int fd = crashfolder_open(c->dirfd, name);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return;
+	manager_log(LOG_WARNING, "the hook of crash %s was killed; what it left is recorded",
+		    name + 1);
+	(void)snprintf(published, sizeof(published), "%s", name + 1);
+	if (renameat(c->dirfd, name, c->dirfd, published) == 0)
+		add_pending(c, published);
+}
+
+static void scan(struct crashes *c)
+{
+	int fd = openat(c->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *d;
+	while (dir && (d = readdir(dir))) {
+		if (crashfolder_is_name(d->d_name))
+			add_pending(c, d->d_name);
+		else if (d->d_name[0] == '.' && crashfolder_is_name(d->d_name + 1))
+			adopt(c, d->d_name);
+	}
+	if (dir)
+		(void)closedir(dir);
+	else
+		snap_closep(&fd);
+}
+
+static void rescan_later(struct crashes *c)
+{
+	uint64_t now;
+	(void)sd_event_now(c->manager->event, CLOCK_MONOTONIC, &now);
+	(void)sd_event_source_set_time(c->rescan, now + RESCAN_USEC);
+	(void)sd_event_source_set_enabled(c->rescan, SD_EVENT_ONESHOT);
+}
+
+static int on_rescan(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+	scan(userdata);
+	return 0;
+}
+
+// ---- hooks ---------------------------------------------------------------------------------
+
+static void hook_destroy(struct hook *hook)
+{
+	TAILQ_REMOVE(&hook->crashes->hooks, hook, entry);
+	hook->crashes->n_hooks--;
+	sd_event_source_disable_unref(hook->io);
+	snap_closep(&hook->sock);
+	free(hook);
+}
+
+static int tell(const struct hook *hook, struct json *message)
+{
+	int r = ipc_send(hook->sock, message, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+	json_destroy(message);
+	return r;
+}
+
+static size_t count_copying(const struct crashes *c, uid_t uid, bool of_all)
+{
+	const struct hook *hook;
+	size_t n = 0;
+	TAILQ_FOREACH(hook, &c->hooks, entry)
+	n += hook->copying && (of_all || hook->uid == uid);
+	return n;
+}
+
+/// The first that waits, of the user with the fewest that copy.
+static struct hook *next_hook(const struct crashes *c)
+{
+	struct hook *hook, *best = NULL;
+	size_t fewest = SIZE_MAX;
+	TAILQ_FOREACH(hook, &c->hooks, entry)
+	{
+		size_t n = hook->waits ? count_copying(c, hook->uid, false) : SIZE_MAX;
+		if (n < fewest) {
+			best = hook;
+			fewest = n;
+		}
+	}
+	return best;
+}
+
+static void give_turns(struct crashes *c)
+{
+	struct hook *hook;
+	while (count_copying(c, 0, true) < COPYING_MAX && (hook = next_hook(c))) {
+		struct json *answer = json_new_object();
+		json_set_text(answer, "action", "keep");
+		hook->waits = false;
+		hook->copying = true;
+		(void)tell(hook, answer); // its end is seen if it is gone
+	}
+}
+
+/// The user of the crash, from what the kernel said.
+static uid_t uid_of(const struct crashes *c, const char *folder)
+{
+	_cleanup_(json_destroyp) struct json *facts = NULL;
+	_cleanup_close_ int fd = crashfolder_open(c->dirfd, folder);
+	if (fd >= 0)
+		facts = crashfolder_read_json(fd, "facts", FACTS_MAX);
+	return (uid_t)json_get_u64(facts, "uid", (uid_t)-1);
+}
+
+static void on_hello(struct hook *hook, const char *folder)
+{
+	(void)snprintf(hook->folder, sizeof(hook->folder), "%s", folder);
+	hook->uid = uid_of(hook->crashes, folder);
+	hook->waits = true;
+	give_turns(hook->crashes);
+	if (!hook->waits)
+		return;
+	struct json *answer = json_new_object();
+	json_set_bool(answer, "wait", true);
+	(void)tell(hook, answer);
+}
+
+/// It has gone: is its folder complete, or is it for us to complete?
+static void on_gone(struct hook *hook)
+{
+	struct crashes *c = hook->crashes;
+	char folder[CRASHFOLDER_NAME_SIZE];
+	struct stat st;
+	memcpy(folder, hook->folder, sizeof(folder));
+	hook_destroy(hook);
+	if (*folder && fstatat(c->dirfd, folder + 1, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		add_pending(c, folder + 1);
+	else if (*folder)
+		rescan_later(c); // the other one of the two may still be at work
+	give_turns(c);
+}
+
+static int on_message(sd_event_source *source _unused_, int fd, uint32_t events _unused_,
+		      void *userdata)
+{
+	struct hook *hook = userdata;
+	_cleanup_(json_destroyp) struct json *message = NULL;
+	int fds[IPC_MAX_FDS];
+	int r = ipc_recv(fd, &message, fds);
+	for (int i = 0; r == 0 && i < IPC_MAX_FDS; i++)
+		snap_closep(&fds[i]);
+	if (r == -EAGAIN)
+		return 0;
+	const char *folder = r == 0 ? json_get_text(message, "folder") : NULL;
+	if (folder && !*hook->folder && folder[0] == '.' && crashfolder_is_name(folder + 1))
+		on_hello(hook, folder);
+	else // it has done, or died, or says what is no hook's word
+		on_gone(hook);
+	return 0;
+}
+
+static int on_connect(sd_event_source *source _unused_, int fd, uint32_t events _unused_,
+		      void *userdata)
+{
+	struct crashes *c = userdata;
+	struct ucred cred = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(cred);
+	_cleanup_close_ int sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	// The folder is root's alone; this is for a store that was made otherwise.
+	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+	    cred.uid != geteuid() || c->n_hooks >= HOOKS_MAX)
+		return 0;
+	struct hook *hook = calloc(1, sizeof(*hook));
+	if (!hook)
+		return 0; // it goes on without us
+	hook->crashes = c;
+	hook->sock = TAKE_FD(sock);
+	TAILQ_INSERT_TAIL(&c->hooks, hook, entry);
+	c->n_hooks++;
+	if (sd_event_add_io(c->manager->event, &hook->io, hook->sock, EPOLLIN, on_message, hook) <
+	    0)
+		hook_destroy(hook);
+	return 0;
+}
+
+// ---- the beginning -------------------------------------------------------------------------
+
+static struct snap_error *cannot(const char *what, const char *store_path)
+{
+	return snap_error_errno(SNAP_FAILED, errno, "cannot %s %s/crash", what, store_path);
+}
+
+static struct snap_error *listen_for_hooks(struct crashes *c, const char *store_path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	c->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	// The store has one daemon (store_create() sees to that), so the socket is nobody's.
+	(void)unlinkat(c->dirfd, "socket", 0);
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/socket", c->dirfd);
+	if (c->sock < 0 || bind(c->sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    fchmodat(c->dirfd, "socket", 0600, 0) < 0 || listen(c->sock, SOMAXCONN) < 0)
+		return cannot("listen in", store_path);
+	int r = sd_event_add_io(c->manager->event, &c->listening, c->sock, EPOLLIN, on_connect, c);
+	if (r >= 0)
+		r = sd_event_add_time(c->manager->event, &c->rescan, CLOCK_MONOTONIC, 0, 0,
+				      on_rescan, c);
+	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot watch for crashes") : NULL;
+}
+
+static struct snap_error *create(struct crashes *c, const char *store_path)
+{
+	_cleanup_close_ int store =
+		open(store_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (store < 0 || (mkdirat(store, "crash", 0700) < 0 && errno != EEXIST))
+		return cannot("make", store_path);
+	c->dirfd = openat(store, "crash", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (c->dirfd < 0 || fstat(c->dirfd, &st) < 0)
+		return cannot("open", store_path);
+	if (st.st_uid != geteuid() || st.st_mode & 0077)
+		return snap_error_new(SNAP_FAILED, "%s/crash is not ours alone", store_path);
+	return listen_for_hooks(c, store_path);
+}
+
+struct snap_error *crashes_create(struct manager *manager, const char *store_path,
+				  struct crashes **ret)
+{
+	struct crashes *c = calloc(1, sizeof(*c));
+	if (!c)
+		return snap_error_oom();
+	c->manager = manager;
+	c->dirfd = c->sock = -EBADF;
+	TAILQ_INIT(&c->hooks);
+	TAILQ_INIT(&c->pending);
+	struct snap_error *err = create(c, store_path);
+	if (err) {
+		crashes_destroy(c);
+		return err;
+	}
+	*ret = c;
+	return NULL;
+}
+
+void crashes_destroy(struct crashes *crashes)
+{
+	struct hook *hook;
+	struct pending *p;
+	if (!crashes)
+		return;
+	while ((hook = TAILQ_FIRST(&crashes->hooks)))
+		hook_destroy(hook);
+	while ((p = TAILQ_FIRST(&crashes->pending))) {
+		TAILQ_REMOVE(&crashes->pending, p, entry);
+		crashjob_destroy(p->job);
+		free(p);
+	}
+	sd_event_source_disable_unref(crashes->listening);
+	sd_event_source_disable_unref(crashes->rescan);
+	snap_closep(&crashes->sock);
+	snap_closep(&crashes->dirfd);
+	free(crashes);
+}
+
+void crashes_stop(struct crashes *crashes)
+{
+	crashes->stopped = true;
+	crashes->listening = sd_event_source_disable_unref(crashes->listening);
+	snap_closep(&crashes->sock); // from now on hooks find nobody, and do it alone
+	crashes->sock = -EBADF;
+}
+
+struct crashes_counts crashes_count(const struct crashes *crashes)
+{
+	const struct pending *p;
+	const struct hook *hook;
+	struct crashes_counts counts = { 0 };
+	TAILQ_FOREACH(hook, &crashes->hooks, entry)
+	{
+		counts.copying += hook->copying;
+		counts.waiting += hook->waits;
+	}
+	TAILQ_FOREACH(p, &crashes->pending, entry)
+	counts.queued++;
+	return counts;
+}

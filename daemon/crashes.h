@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stddef.h>
+
+#include "common/error.h"
+
+/**
+ * DOC: Crashes
+ *
+ * procsnap-corehook leaves each crash in a folder of STORE/crash (cmd/corehook/folder.h) and asks,
+ * over STORE/crash/socket, what to keep (cmd/corehook/ask.h). This is the other end: it lets so
+ * many hooks copy at once, users in turn, and makes a dump of each folder that is complete, also
+ * of those that hooks have left while there was no daemon. A hook needs nothing of us to go on, so
+ * whatever happens to the daemon, no process waits and no crash is lost.
+ *
+ * All calls are for the daemon's only thread.
+ */
+
+struct manager;
+struct crashes;
+
+/// Listens, and takes up what was left. @manager, which has a store at @store_path, is borrowed.
+struct snap_error *crashes_create(struct manager *manager, const char *store_path,
+				  struct crashes **ret) _must_check_;
+/// Accepts NULL. Folders that are being worked on are taken up by the next daemon.
+void crashes_destroy(struct crashes *crashes);
+/// Begins nothing more.
+void crashes_stop(struct crashes *crashes);
+/// A dump of a folder has been made, or could not be: @name is free to be forgotten.
+void crashes_ended(struct crashes *crashes, const char *name);
+
+struct crashes_counts {
+	size_t copying; ///< hooks whose turn it is
+	size_t waiting; ///< hooks whose turn it is not
+	size_t queued; ///< folders without a dump yet
+};
+struct crashes_counts crashes_count(const struct crashes *crashes);

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "crashfolder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+enum { DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+
+bool crashfolder_is_name(const char *name)
+{
+	size_t usec = strspn(name, "0123456789");
+	if (!usec || name[usec] != '.' || strlen(name) >= CRASHFOLDER_NAME_SIZE - 1)
+		return false;
+	size_t pid = strspn(name + usec + 1, "0123456789");
+	return pid && !name[usec + 1 + pid];
+}
+
+int crashfolder_open(int crashes, const char *name)
+{
+	int fd = openat(crashes, name, DIR_FLAGS);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_file(int folder, const char *name, int flags)
+{
+	struct stat st;
+	_cleanup_close_ int fd = openat(folder, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EBADMSG;
+}
+
+char *crashfolder_read(int folder, const char *name, size_t max, size_t *ret_len)
+{
+	char *text = NULL;
+	_cleanup_close_ int fd = open_file(folder, name, O_RDONLY);
+	if (fd < 0)
+		return NULL;
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ssize_t n = snap_read_file_at(AT_FDCWD, path, max, &text);
+	if (n < 0)
+		return NULL;
+	*ret_len = (size_t)n;
+	return text;
+}
+
+struct json *crashfolder_read_json(int folder, const char *name, size_t max)
+{
+	size_t len = 0;
+	_cleanup_free_ char *text = crashfolder_read(folder, name, max, &len);
+	return text ? json_parse(text, len) : NULL;
+}
+
+int crashfolder_open_core(int folder)
+{
+	return open_file(folder, "core", O_RDWR);
+}
+
+static int empty(int fd)
+{
+	DIR *dir = fdopendir(fd);
+	const struct dirent *d;
+	int r = 0;
+	if (!dir) {
+		r = -errno;
+		snap_closep(&fd);
+		return r;
+	}
+	while ((d = readdir(dir)))
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
+		    unlinkat(dirfd(dir), d->d_name, 0) < 0 && errno != EISDIR)
+			r = -errno;
+	(void)closedir(dir);
+	return r;
+}
+
+int crashfolder_remove(int crashes, const char *name)
+{
+	_cleanup_close_ int folder = crashfolder_open(crashes, name);
+	if (folder < 0)
+		return folder;
+	int proc = openat(folder, "proc", DIR_FLAGS);
+	int r = proc < 0 ? 0 : empty(proc);
+	if (proc >= 0 && unlinkat(folder, "proc", AT_REMOVEDIR) < 0)
+		r = -errno;
+	int copy = fcntl(folder, F_DUPFD_CLOEXEC, 3);
+	int emptied = copy < 0 ? -errno : empty(copy);
+	if (unlinkat(crashes, name, AT_REMOVEDIR) < 0)
+		return -errno;
+	return r < 0 ? r : emptied;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/json.h"
+
+/**
+ * DOC: Folders that hooks have left
+ *
+ * What is in them is said in cmd/corehook/folder.h. They are root's alone, but what the files say
+ * was chosen by processes that crashed: sizes are bounded, and links are not followed.
+ */
+enum { CRASHFOLDER_NAME_SIZE = 48 };
+
+/// Is it USEC.PID?
+bool crashfolder_is_name(const char *name);
+/// The folder below STORE/crash; -errno.
+int crashfolder_open(int crashes, const char *name);
+/// A file of it as JSON; NULL when it is missing, larger than @max bytes, or damaged.
+struct json *crashfolder_read_json(int folder, const char *name, size_t max);
+/// The bytes of a file of it, owned by the caller, with their number; NULL when it is missing or
+/// larger than @max.
+char *crashfolder_read(int folder, const char *name, size_t max, size_t *ret_len);
+/// The core, to read and write; -errno.
+int crashfolder_open_core(int folder);
+/// Removes the folder with all that is in it. Returns 0 or a negative errno.
+int crashfolder_remove(int crashes, const char *name);

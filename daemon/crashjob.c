@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "crashjob.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/coreaccess.h"
+#include "common/fd.h"
+#include "common/stacks.h"
+#include "daemon/crashes.h"
+#include "daemon/crashfolder.h"
+#include "daemon/manager.h"
+
+enum {
+	JSON_MAX = 64 << 10, ///< of facts and result
+	AUXV_MAX = 64 << 10,
+	STACKS_MAX = 16 << 20,
+	ATTEMPTS = 2,
+};
+
+struct crashjob {
+	struct manager *manager;
+	struct crashes *crashes;
+	int crashes_fd; ///< borrowed
+	int folder;
+	char name[CRASHFOLDER_NAME_SIZE];
+	struct json *facts, *result; ///< of the hook
+	struct procid *id;
+	struct store_draft *draft;
+	int stacks; ///< where the worker writes them
+	unsigned int attempt;
+};
+
+void crashjob_destroy(struct crashjob *job)
+{
+	if (!job)
+		return;
+	snap_closep(&job->folder);
+	snap_closep(&job->stacks);
+	json_destroy(job->facts);
+	json_destroy(job->result);
+	procid_destroy(job->id);
+	if (job->draft)
+		store_drop(job->draft);
+	free(job);
+}
+DEFINE_CLEANUP(struct crashjob *, crashjob_destroy);
+
+// ---- what is known -------------------------------------------------------------------------
+
+static struct snap_error *identify(struct crashjob *job)
+{
+	const struct config *config = job->manager->config;
+	uint32_t flags = (config->command_line ? PROCID_WITH_CMDLINE : 0U) |
+			 (config->environment ? PROCID_WITH_ENVIRON : 0U);
+	pid_t pid = (pid_t)json_get_u64(job->facts, "pid", 0);
+	_cleanup_close_ int proc =
+		openat(job->folder, "proc", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct snap_error *err = procid_create_at(proc >= 0 ? proc : job->folder, pid, flags,
+						  &job->id);
+	if (err)
+		return err;
+	// Who it was is what the kernel says of the crash, not what its files said.
+	job->id->uid = (uid_t)json_get_u64(job->facts, "uid", job->id->uid);
+	job->id->gid = (gid_t)json_get_u64(job->facts, "gid", job->id->gid);
+	return NULL;
+}
+
+static uint64_t usec_of(const struct crashjob *job)
+{
+	return json_get_u64(job->facts, "usec", snap_clock_ns(CLOCK_REALTIME) / 1000);
+}
+
+static int dumpable_of(const struct crashjob *job)
+{
+	return (int)json_get_u64(job->facts, "dumpable", (uint64_t)-1);
+}
+
+static int signal_of(const struct crashjob *job)
+{
+	return (int)json_get_u64(job->facts, "signal", 0);
+}
+
+static bool owner_reads(const struct crashjob *job)
+{
+	size_t len = 0;
+	_cleanup_free_ char *auxv = crashfolder_read(job->folder, "auxv", AUXV_MAX, &len);
+	bool is_64 = json_get_u64(job->result, "bits", 64) == 64;
+	return auxv && coreaccess_owner_reads(dumpable_of(job), job->id->uid, span_of(auxv, len),
+					      is_64, NULL);
+}
+
+/// What the worker has written, or NULL.
+static struct json *read_stacks(const struct crashjob *job)
+{
+	struct stat st;
+	if (job->stacks < 0 || fstat(job->stacks, &st) < 0 || st.st_size <= 0 ||
+	    st.st_size > STACKS_MAX)
+		return NULL;
+	_cleanup_free_ char *text = malloc((size_t)st.st_size);
+	if (!text || snap_pread_full(job->stacks, text, (size_t)st.st_size, 0) != st.st_size)
+		return NULL;
+	return json_parse(text, (size_t)st.st_size);
+}
+
+// ---- the record ----------------------------------------------------------------------------
+
+static struct json *summary_of(const struct json *go)
+{
+	if (!json_is_object(go))
+		return NULL;
+	struct json *root = json_new_object(), *runtimes = json_new_array();
+	json_add(runtimes, json_share(go));
+	json_set(root, "runtimes", runtimes);
+	return root;
+}
+
+/// Words for what was not done as it should have been, separated by blanks.
+static const char *degraded(const struct crashjob *job, bool stored)
+{
+	const char *mode = json_get_text(job->result, "mode");
+	if (!stored)
+		return "record";
+	if (json_get_u64(job->result, "lost_bytes", 0))
+		return "partial";
+	return mode && !strcmp(mode, "stream") ? "stream" : NULL;
+}
+
+static size_t list_warnings(const struct json *list, const char **warnings, size_t n, size_t max)
+{
+	for (size_t i = 0; i < json_length(list) && n < max; i++)
+		if (json_text_value(json_at(list, i)))
+			warnings[n++] = json_text_value(json_at(list, i));
+	return n;
+}
+
+static void add_record(struct crashjob *job, const struct json *made, const char *path,
+		       const struct store_entry *entry, const char *why_not)
+{
+	_cleanup_(json_destroyp) struct json *stacks = read_stacks(job);
+	_cleanup_(json_destroyp) struct json *packages = stacks ? stacks_packages(stacks) : NULL;
+	_cleanup_(json_destroyp) struct json *summary = summary_of(json_get(made, "go"));
+	_cleanup_free_ char *text = stacks ? stacks_text(stacks) : NULL;
+	const char *exe = procid_text(job->id, PROCID_EXE);
+	const char *warnings[RECORD_WARNINGS_MAX];
+	char id[STOREID_SIZE];
+	size_t n = 0;
+	if (why_not)
+		warnings[n++] = why_not;
+	n = list_warnings(json_get(made, "warnings"), warnings, n, ARRAY_SIZE(warnings));
+	const struct record_crash crash = {
+		.signal = signal_of(job),
+		.dumpable = dumpable_of(job),
+		.by_pidfd = json_get_bool(job->facts, "by_pidfd", false),
+		.rlimit_core = json_get_u64(job->facts, "rlimit", UINT64_MAX),
+		.hostname = json_get_text(job->facts, "hostname"),
+		.stacks = text,
+		.packages = packages,
+		.package_name = stacks && exe ? stacks_package_of(stacks, exe, "name") : NULL,
+		.package_version = stacks && exe ? stacks_package_of(stacks, exe, "version") :
+						   NULL,
+		.degraded = degraded(job, entry != NULL),
+		.owner_reads = owner_reads(job),
+	};
+	const struct record_dump dump = {
+		.kind = RECORD_CRASH,
+		.id = entry ? storeid_format(entry->id, id) : NULL,
+		.mode = json_get_text(job->result, "mode"),
+		.pause_ns = json_get_u64(job->result, "copy_ns", 0),
+		.realtime_ns = usec_of(job) * 1000,
+		.filename = path,
+		.size_bytes = json_get_u64(made, "bytes_on_disk", 0),
+		.partial = json_get_u64(job->result, "lost_bytes", 0),
+		.crash = &crash,
+		.summary = summary,
+		.summary_bytes = job->manager->config->summary_bytes,
+		.warnings = warnings,
+		.n_warnings = n,
+	};
+	struct record *record = NULL;
+	struct snap_error *err = record_create(job->id, &dump, &record);
+	if (!err)
+		err = recorder_add(job->manager->recorder, record);
+	if (err)
+		manager_log(LOG_WARNING, "crash of process %d: %s", job->id->pid, err->message);
+	snap_error_destroy(err);
+}
+
+// ---- the end -------------------------------------------------------------------------------
+
+/// The folder has done its work.
+static void forget(struct crashjob *job)
+{
+	int r = crashfolder_remove(job->crashes_fd, job->name);
+	if (r < 0 && r != -ENOENT)
+		manager_log(LOG_WARNING, "cannot remove the folder crash/%s: %s", job->name,
+			    strerror(-r));
+}
+
+/// A crash of which there is no core.
+static void record_only(struct crashjob *job, const char *why)
+{
+	manager_log(LOG_NOTICE, "process %d of user %u crashed by signal %d; there is no core: %s",
+		    job->id->pid, job->id->uid, signal_of(job), why);
+	add_record(job, NULL, NULL, NULL, why);
+	forget(job);
+}
+
+static struct json *metadata_of(const struct crashjob *job, const struct json *made)
+{
+	_cleanup_(json_destroyp) struct json *stacks = read_stacks(job);
+	struct json *metadata = json_new_object();
+	json_set_shared(metadata, "result", made);
+	json_set_shared(metadata, "crash", job->facts);
+	json_set_shared(metadata, "capture", job->result);
+	if (stacks)
+		json_set(metadata, "stacks", TAKE_PTR(stacks));
+	return metadata;
+}
+
+static struct snap_error *publish(struct crashjob *job, const struct json *made)
+{
+	_cleanup_store_removals_ struct store_removals removals = { 0 };
+	_cleanup_(json_destroyp) struct json *metadata = metadata_of(job, made);
+	_cleanup_free_ char *path = NULL;
+	const struct store_entry *entry;
+	const struct procid *id = job->id;
+	const struct store_facts facts = {
+		.kind = STORE_CRASH,
+		.flags = (owner_reads(job) ? STORE_OWNER_READS : 0U) |
+			 (json_get_u64(job->result, "lost_bytes", 0) ? STORE_PARTIAL : 0U),
+		.pid = id->pid,
+		.uid = id->uid,
+		.gid = id->gid,
+		.signal = signal_of(job),
+		.rlimit = json_get_u64(job->facts, "rlimit", UINT64_MAX),
+		.usec = usec_of(job),
+		.comm = procid_text(id, PROCID_COMM) ? procid_text(id, PROCID_COMM) : "",
+		.boot_id = id->boot_id,
+		.exe = procid_text(id, PROCID_EXE),
+		.unit = procid_text(id, PROCID_UNIT),
+		.hostname = id->hostname,
+		.mode = json_get_text(job->result, "mode"),
+	};
+	struct snap_error *err =
+		store_publish(TAKE_PTR(job->draft), &facts, metadata, &removals, &entry);
+	manager_log_removals(&removals);
+	if (err)
+		return err;
+	if (asprintf(&path, "%s/%s", store_path(job->manager->store), entry->name) < 0)
+		path = NULL;
+	manager_log(LOG_INFO, "process %d of user %u crashed by signal %d: %s", id->pid, id->uid,
+		    signal_of(job), entry->name);
+	add_record(job, made, path, entry, NULL);
+	forget(job);
+	return NULL;
+}
+
+static struct snap_error *start(struct crashjob *job);
+
+static void on_progress(void *userdata _unused_, size_t position _unused_,
+			const char *phase _unused_, uint64_t done _unused_,
+			uint64_t total _unused_)
+{
+}
+
+static void end(struct crashjob *job)
+{
+	struct crashes *crashes = job->crashes;
+	char name[sizeof(job->name)];
+	memcpy(name, job->name, sizeof(name));
+	crashjob_destroy(job);
+	crashes_ended(crashes, name);
+}
+
+static void on_end(void *userdata, const struct snap_error *err, struct json *made)
+{
+	struct crashjob *job = userdata;
+	struct snap_error *late = err ? NULL : publish(job, made);
+	if (job->draft)
+		store_drop(TAKE_PTR(job->draft));
+	if (err && (err->code == SNAP_CANCELLED || job->manager->stopping)) {
+		end(job); // the next daemon makes it
+		return;
+	}
+	const struct snap_error *why = err ? err : late;
+	if (why) {
+		manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, why->message);
+		struct snap_error *again = NULL;
+		if (err && why->code != SNAP_NO_SPACE && ++job->attempt < ATTEMPTS) {
+			again = start(job);
+			if (!again)
+				return;
+		}
+		record_only(job, again ? again->message : why->message);
+		snap_error_destroy(again);
+		snap_error_destroy(late);
+	}
+	end(job);
+}
+
+// ---- the beginning -------------------------------------------------------------------------
+
+static struct snap_error *begin_draft(struct crashjob *job, int core)
+{
+	_cleanup_store_removals_ struct store_removals removals = { 0 };
+	struct stat st;
+	if (fstat(core, &st) < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot look at the core");
+	const struct store_request request = {
+		.uid = job->id->uid,
+		.compressed = job->manager->config->compress != 0,
+		// Compressed it is smaller, mostly by far; a guess that is too large would push
+		// out dumps that could stay.
+		.core_bytes = (uint64_t)st.st_blocks * 512 / (job->manager->config->compress ? 4 : 1),
+	};
+	struct snap_error *err =
+		store_begin(job->manager->store, &request, &removals, &job->draft);
+	manager_log_removals(&removals);
+	return err;
+}
+
+static struct snap_error *start(struct crashjob *job)
+{
+	const struct config *config = job->manager->config;
+	struct job_run *run;
+	_cleanup_close_ int core = crashfolder_open_core(job->folder);
+	if (core < 0)
+		return snap_error_errno(SNAP_FAILED, -core, "the core cannot be opened");
+	struct snap_error *err = begin_draft(job, core);
+	if (err)
+		return err;
+	snap_closep(&job->stacks);
+	job->stacks = memfd_create("stacks", MFD_CLOEXEC);
+	struct job_request request = {
+		.job = { .flags = JOB_FINISH | JOB_SYNC |
+				  (config->compress ? JOB_COMPRESS : JOB_STREAM) |
+				  (job->attempt ? JOB_NO_SUMMARY : 0U),
+			 .level = (int)config->compress,
+			 .pid = job->id->pid },
+		.ref = { .pid = job->id->pid, .pidfd = fcntl(job->stacks, F_DUPFD_CLOEXEC, 3) },
+		.spool = TAKE_FD(core),
+		.output = fcntl(job->draft->core, F_DUPFD_CLOEXEC, 3),
+		.uid = job->id->uid,
+		.callbacks = { .progress = on_progress, .end = on_end },
+		.userdata = job,
+	};
+	err = jobs_add(job->manager->jobs, &request, &run);
+	if (err)
+		store_drop(TAKE_PTR(job->draft));
+	return err;
+}
+
+static bool begin(struct crashjob *job)
+{
+	job->facts = crashfolder_read_json(job->folder, "facts", JSON_MAX);
+	job->result = crashfolder_read_json(job->folder, "result", JSON_MAX);
+	struct snap_error *err = identify(job);
+	if (err) {
+		manager_log(LOG_WARNING, "crash %s: %s", job->name, err->message);
+		snap_error_destroy(err);
+		return false;
+	}
+	const char *why = json_get_text(job->result, "error");
+	struct stat st;
+	if (fstatat(job->folder, "core", &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		record_only(job, why ? why : job->result ? "policy" : "its hook was killed");
+		return false;
+	}
+	err = start(job);
+	if (err)
+		record_only(job, err->message);
+	bool begun = !err;
+	snap_error_destroy(err);
+	return begun;
+}
+
+struct crashjob *crashjob_begin(struct manager *manager, struct crashes *crashes, int crashes_fd,
+				const char *name)
+{
+	_cleanup_(crashjob_destroyp) struct crashjob *job = calloc(1, sizeof(*job));
+	if (!job)
+		return NULL;
+	job->manager = manager;
+	job->crashes = crashes;
+	job->crashes_fd = crashes_fd;
+	job->stacks = -EBADF;
+	(void)snprintf(job->name, sizeof(job->name), "%s", name);
+	job->folder = crashfolder_open(crashes_fd, name);
+	if (job->folder < 0 || !begin(job))
+		return NULL;
+	return TAKE_PTR(job);
+}

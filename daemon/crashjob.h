@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/**
+ * DOC: From the folder of a crash to its dump
+ *
+ * The raw core is analysed, compressed and synced by a worker, published in the store, and the
+ * journal is told; then the folder is removed. A worker that fails is tried once more without the
+ * analysis, since that is what a hostile core can break. If there is to be no core, or none can be
+ * made, there is still a record.
+ */
+
+struct manager;
+struct crashes;
+
+struct crashjob;
+
+/**
+ * Begins with the folder @name below @crashes_fd, which is @crashes'.
+ *
+ * NULL when it is done with already. Else @crashes is told by crashes_ended(), and the job is gone
+ * then.
+ */
+struct crashjob *crashjob_begin(struct manager *manager, struct crashes *crashes, int crashes_fd,
+				const char *name);
+/// Forgets it, when its worker is gone; the folder stays for the next daemon. Accepts NULL.
+void crashjob_destroy(struct crashjob *job);
