@@ -211,6 +211,7 @@ man_fields() {
 	[ "$("$SNAPCTL" --version)" = "snapctl $version" ]
 	[ "$("$BUILD/procsnap-worker" --version)" = "procsnap-worker $version" ]
 	[ "$("$BUILD/procsnap-analyze" --version)" = "procsnap-analyze $version" ]
+	[ "$("$BUILD/procsnap-unwind" --version)" = "procsnap-unwind $version" ]
 	[ "$("$BUILD/procsnapd" --version)" = "procsnapd $version" ]
 	[[ $("$SNAPCTL" gcore -v) == *" $version" ]]
 	grep -q "^## $version" NEWS
@@ -241,6 +242,7 @@ our_includes() {
 		'common common/' | 'ptrace ptrace/' | 'ptrace common/') ;;
 		'dumper dumper/' | 'dumper common/') ;;
 		'analyzer analyzer/' | 'analyzer analyzer/go/' | 'analyzer common/') ;;
+		'analyzer/stacks analyzer/stacks/' | 'analyzer/stacks common/' | 'cmd analyzer/stacks/') ;;
 		'analyzer/go analyzer/' | 'analyzer/go analyzer/go/' | 'analyzer/go common/') ;;
 		'systemd systemd/' | 'systemd common/') ;;
 		'daemon daemon/' | 'daemon systemd/' | 'daemon common/' | 'cmd daemon/') ;;
@@ -275,9 +277,11 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	[ -n "$(who_includes libsmartcols)" ]
 	none "$(who_includes libsmartcols | grep -v '^cmd/snapctl/')"
 	[ -n "$(who_includes libdwarf)" ]
-	none "$(who_includes '(libdwarf|dwarf)' | grep -v '^analyzer/go/')"
+	none "$(who_includes 'libdwarf' | grep -v '^analyzer/go/')"
+	none "$(who_includes 'dwarf\.h' | grep -vE '^analyzer/(go|stacks)/')"
 	same law "analyzer/go/dwsections.c" found "$(who_includes zlib)"
-	none "$(who_includes '(elfutils|libdw[./]|libelf|gelf)')"
+	[ -n "$(who_includes elfutils/libdwfl)" ]
+	none "$(who_includes '(elfutils|libdw[./]|libelf|gelf)' | grep -v '^analyzer/stacks/')"
 }
 
 @test "dependency law: architectures have their files" {
@@ -302,6 +306,12 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	grep -qx seccomp <<<"$(needed procsnap-analyze)"
 	grep -qx dwarf <<<"$(needed procsnap-analyze)" # which has names of libdw's, and other functions
 	none "$(needed procsnap-analyze | grep -E '^(smartcols|dw|elf|systemd)$')"
+	grep -qx dw <<<"$(needed procsnap-unwind)"
+	none "$(needed procsnap-unwind | grep -E '^(smartcols|dwarf|zstd|systemd)$')"
+	local program
+	for program in snapctl procsnapd procsnap-worker procsnap-analyze procsnap-unwind; do
+		[ "$(needed $program | grep -cE '^(dw|dwarf)$')" -le 1 ]
+	done
 }
 
 # -- Building and installing ---------------------------------------------------------------------
@@ -314,6 +324,7 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	same installed "$(cd "$dest" && find . -type f)" expected './usr/bin/other
 ./usr/bin/snapctl
 ./usr/libexec/procsnap/procsnap-analyze
+./usr/libexec/procsnap/procsnap-unwind
 ./usr/libexec/procsnap/procsnap-worker
 ./usr/libexec/procsnap/procsnapd
 ./usr/lib/systemd/catalog/procsnap.catalog

@@ -200,7 +200,7 @@ service_pid() {
 	need_deb
 	local file missing=
 	cd "$PLACE/unpacked"
-	for file in usr/bin/snapctl usr/libexec/procsnap/{procsnapd,procsnap-worker,procsnap-analyze}; do
+	for file in usr/bin/snapctl usr/libexec/procsnap/{procsnapd,procsnap-worker,procsnap-analyze,procsnap-unwind}; do
 		[ -x "$file" ] || missing+=" $file"
 	done
 	for file in "$ROOT"/man/*.scd; do

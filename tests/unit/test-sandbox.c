@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "test.h"
 
+#include <limits.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -28,11 +29,12 @@ enum { FILTERED = true };
 #endif
 
 static int fd_of_file = -1, sock = -1, other = -1;
+static enum sandbox_kind kind = SANDBOX_READS;
 
 /// As procsnap-analyze does: what is needed before is done before.
 static bool enter(void)
 {
-	const struct sandbox_limits limits = { MEMORY_BYTES, CPU_SECONDS };
+	const struct sandbox_limits limits = { MEMORY_BYTES, CPU_SECONDS, kind };
 	static const char text[] = "{\"version\":1}";
 	struct json *json = json_parse(text, sizeof(text) - 1);
 	bool parsed = json != NULL;
@@ -383,6 +385,80 @@ static void test_needed(void **state _unused_)
 	}
 }
 
+// ---- that of libdw -------------------------------------------------------------------------
+
+static int outcome_mapping(int (*fn)(void))
+{
+	kind = SANDBOX_MAPS;
+	int status = outcome(fn);
+	kind = SANDBOX_READS;
+	return status;
+}
+
+/// There are no files: each of these fails so.
+static int do_look_for_files(void)
+{
+	struct stat st;
+	char buf[PATH_MAX];
+	for (size_t i = 0; i < 4; i++) {
+		errno = 0;
+		int r = i == 0 ? open("/etc/passwd", O_RDONLY | O_CLOEXEC) :
+			i == 1 ? stat("/etc/passwd", &st) :
+			i == 2 ? access("/etc/passwd", R_OK) :
+				 (realpath("/etc/passwd", buf) ? 0 : -1);
+		if (r >= 0 || errno != ENOENT)
+			return FAILED;
+	}
+	return ALIVE;
+}
+
+/// A file may be larger than the memory it may have.
+static int do_map_file(void)
+{
+	size_t size = (size_t)MEMORY_BYTES * 2;
+	void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd_of_file, 0);
+	if (p == MAP_FAILED || fcntl(fd_of_file, F_GETFD) < 0 ||
+	    syscall(SYS_fstat, fd_of_file, &(struct stat){ 0 }) < 0)
+		return FAILED;
+	return munmap(p, size) == 0 ? ALIVE : FAILED;
+}
+
+static int do_set_flags(void)
+{
+	return fcntl(sock, F_SETFL, O_NONBLOCK) == 0 ? FAILED : ALIVE;
+}
+
+static int do_map_too_much(void)
+{
+	void *p = mmap(NULL, (size_t)MEMORY_BYTES * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+		       fd_of_file, 0);
+	return p == MAP_FAILED ? ALIVE : FAILED;
+}
+
+static void test_mapping(void **state _unused_)
+{
+	static const struct {
+		const char *name;
+		int (*fn)(void);
+		int status;
+	} calls[] = {
+		{ "files", do_look_for_files, ALIVE },	 { "mapping", do_map_file, ALIVE },
+		{ "malloc", do_malloc, ALIVE },		 { "too much", do_map_too_much, ALIVE },
+		{ "connect", do_connect, -SIGSYS },	 { "socket", do_socket, -SIGSYS },
+		{ "execve", do_execve, -SIGSYS },	 { "fork", do_fork, -SIGSYS },
+		{ "unlink", do_unlink, -SIGSYS },	 { "prctl", do_prctl, -SIGSYS },
+		{ "set flags", do_set_flags, -SIGSYS },	 { "mmap code", do_mmap_exec, -SIGSYS },
+		{ "mprotect", do_mprotect_exec, -SIGSYS }, { "pwrite", do_pwrite, -SIGSYS },
+	};
+	if (!FILTERED || test_under_valgrind())
+		skip_test("no system call filter with sanitizers and valgrind");
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		int status = outcome_mapping(calls[i].fn);
+		if (status != calls[i].status)
+			fail_msg("%s: status %d", calls[i].name, status);
+	}
+}
+
 // ---- limits --------------------------------------------------------------------------------
 
 static int do_too_much(void)
@@ -420,7 +496,7 @@ static void test_lower_limit(void **state _unused_)
 
 static int run_briefly(void *userdata _unused_)
 {
-	const struct sandbox_limits limits = { MEMORY_BYTES, 1 };
+	const struct sandbox_limits limits = { MEMORY_BYTES, 1, kind };
 	struct snap_error *err = sandbox_enter(&limits);
 	if (err)
 		return NOT_ENTERED;
@@ -483,7 +559,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forbidden),    cmocka_unit_test(test_other_abi),
-		cmocka_unit_test(test_needed),	     cmocka_unit_test(test_memory_limit),
+		cmocka_unit_test(test_needed), cmocka_unit_test(test_mapping),	     cmocka_unit_test(test_memory_limit),
 		cmocka_unit_test(test_lower_limit),  cmocka_unit_test(test_cpu_limit),
 		cmocka_unit_test(test_privileges),
 	};
