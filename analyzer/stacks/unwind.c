@@ -85,9 +85,19 @@ static int find_elf(Dwfl_Module *module, void **userdata _unused_, const char *n
 	return fd;
 }
 
+/// libdw looks beside the program, too, but forgets where that is when the name came from NT_FILE.
+static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr start,
+			  const char *file, const char *debuglink, GElf_Word crc, char **ret_name)
+{
+	if (!file && mapped_files)
+		file = mapped_at(mapped_files, start);
+	return dwfl_standard_find_debuginfo(module, userdata, name, start, file, debuglink, crc,
+					    ret_name);
+}
+
 static const Dwfl_Callbacks callbacks = {
 	.find_elf = find_elf,
-	.find_debuginfo = dwfl_standard_find_debuginfo, // by open() of files.h
+	.find_debuginfo = find_debuginfo,
 	.section_address = dwfl_offline_section_address,
 };
 
