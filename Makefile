@@ -359,7 +359,7 @@ uninstall: ## Remove what install put there
 		$(DESTDIR)$(call folder_of,$(i))/$(notdir $(call file_of,$(i))))
 	$(Q)rmdir $(DESTDIR)$(LIBEXECDIR) 2>/dev/null || true
 
-SHELL_SRC += tests/tools/sysroot $(wildcard debian/*.prerm debian/*.postrm)
+SHELL_SRC += tests/tools/sysroot tests/tools/gdbframes $(wildcard debian/*.prerm debian/*.postrm)
 
 # dpkg-buildpackage writes beside the tree and into it, so it gets a tree of its own. Variables that
 # were set for this make are not for that one.

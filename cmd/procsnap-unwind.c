@@ -13,8 +13,8 @@
 #include "common/analyst.h"
 
 static const struct sandbox_limits limits = {
-	// Debugging information of the largest programs, were all of it read. It is mapped as memory
-	// that could be written, so it counts.
+	// Debugging information of the largest programs, were all of it read. It is mapped so that
+	// it could be written, so it counts.
 	.memory_bytes = 2U << 30,
 	.cpu_seconds = 120,
 	.kind = SANDBOX_MAPS,

@@ -161,15 +161,19 @@ static struct snap_error *ask(struct stacks *s, int core_fd)
 		     analysis_run(analysis, fds, request, &callbacks, s->request->deadline_ns);
 }
 
+static uint32_t limit(uint32_t asked, uint32_t usual, uint32_t most)
+{
+	uint32_t n = asked ? asked : usual;
+	return MIN(n, most);
+}
+
 struct snap_error *stacks_find(int core_fd, const struct stacks_request *request,
 			       struct json **ret)
 {
 	struct stacks s = {
 		.request = request,
-		.max_frames = MIN(request->frames ? request->frames : STACKS_FRAMES,
-				  (uint32_t)STACKS_MAX_FRAMES),
-		.max_threads = MIN(request->threads ? request->threads : STACKS_THREADS,
-				   (uint32_t)STACKS_MAX_THREADS),
+		.max_frames = limit(request->frames, STACKS_FRAMES, STACKS_MAX_FRAMES),
+		.max_threads = limit(request->threads, STACKS_THREADS, STACKS_MAX_THREADS),
 		.root = json_new_object(),
 		.threads = json_new_array(),
 		.modules = json_new_array(),

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,12 +41,16 @@ static char *id_in_name(const char *name)
 	return id;
 }
 
-static int opened(const char *path, int flags, mode_t mode)
+static int opened(const char *path, int flags)
 {
-	if (!asking)
-		return openat(AT_FDCWD, path, flags | O_CLOEXEC, mode);
-	_cleanup_free_ char *id = id_in_name(path);
-	int fd = (flags & O_ACCMODE) == O_RDONLY ? files_open(path, id) : -EROFS;
+	_cleanup_free_ char *id = NULL;
+	int fd = -EROFS;
+	if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_CREAT)) {
+		if (!asking)
+			return openat(AT_FDCWD, path, flags | O_CLOEXEC);
+		id = id_in_name(path);
+		fd = files_open(path, id);
+	}
 	if (fd >= 0)
 		return fd;
 	errno = -fd;
@@ -62,20 +65,12 @@ int files_fstat(int fd, struct stat *st) __asm__("fstat");
 
 int files_open32(const char *path, int flags, ...)
 {
-	va_list ap;
-	va_start(ap, flags);
-	mode_t mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
-	va_end(ap);
-	return opened(path, flags, mode);
+	return opened(path, flags);
 }
 
 int files_open64(const char *path, int flags, ...)
 {
-	va_list ap;
-	va_start(ap, flags);
-	mode_t mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
-	va_end(ap);
-	return opened(path, flags, mode);
+	return opened(path, flags);
 }
 
 /// libc makes it of newfstatat(), which also takes a path, and is closed for that.
