@@ -265,7 +265,7 @@ check-valgrind: all tests ## Run the unit tests, the corpora and some dumps unde
 	$(Q)tests/run --valgrind $(BUILD)
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) \
-		$(DAEMON_SRC) $(SYSTEMD_SRC) $(FUZZ_H)
+		$(DAEMON_SRC) $(SYSTEMD_SRC) $(BUILD)/gen/interface.c $(FUZZ_H)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(filter-out -fcf-protection=full,$(ALL_CFLAGS)) -O1 -Wno-everything \
