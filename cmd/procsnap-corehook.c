@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * procsnap-corehook: started by the kernel for each crash, as kernel.core_pattern says.
+ * procsnap-corehook: started by the kernel for each crash, as kernel.core_pattern says; or, with
+ * --listen STORE [PATH], waits at the coredump socket and is that for each connection.
  *
  * Puts what is known of the crash into a folder of the store, asks the daemon what to keep, copies
  * the memory, and lets the process go by closing the stream. The daemon makes a dump of the folder,
@@ -25,7 +26,10 @@
 #include "cmd/corehook/ask.h"
 #include "cmd/corehook/crash.h"
 #include "cmd/corehook/folder.h"
+#include "cmd/corehook/handshake.h"
+#include "cmd/corehook/listen.h"
 #include "cmd/corehook/take.h"
+#include "common/corepattern.h"
 #include "common/fd.h"
 
 enum {
@@ -134,12 +138,60 @@ static void set_up(void)
 	(void)setrlimit(RLIMIT_FSIZE, &unlimited);
 }
 
+/// From the first look at a crash to its end. Takes what is in @hook.
+static int handle(struct hook *hook, struct snap_error *err)
+{
+	if (!err) {
+		head_read(&hook->head, CRASH_STREAM_FD, hook->crash.ref.pid);
+		crash_add_head(&hook->crash, &hook->head.snap, &hook->head.facts);
+		err = folder_create(&hook->crash, &hook->folder);
+	}
+	int r = err ? 0 : -ECHILD;
+	for (int i = 0; r == -ECHILD && i < COPIERS_MAX; i++)
+		r = run_copier(hook);
+	if (r)
+		err = snap_error_new(SNAP_FAILED, "gave up copying process %d",
+				     hook->crash.ref.pid);
+	if (err)
+		complain("%s", err->message);
+	int status = err ? (int)err->code : 0;
+	head_deinit(&hook->head);
+	folder_deinit(&hook->folder);
+	pidref_deinit(&hook->crash.ref);
+	snap_error_destroy(err);
+	return status;
+}
+
+static int handle_connection(void *userdata)
+{
+	struct hook hook = { .crash.ref = PIDREF_NULL, .folder = FOLDER_NULL };
+	return handle(&hook, handshake(CRASH_STREAM_FD, userdata, &hook.crash));
+}
+
+static int listen_in(char *store, const char *path)
+{
+	if (store[0] != '/') {
+		fprintf(stderr, "procsnap-corehook: the store is not an absolute path: %s\n",
+			store);
+		return SNAP_USAGE;
+	}
+	set_up();
+	struct snap_error *err = listen_for_crashes(path, handle_connection, store);
+	if (err)
+		complain("%s", err->message);
+	int status = err ? (int)err->code : 0;
+	snap_error_destroy(err);
+	return status;
+}
+
 int main(int argc, char *argv[])
 {
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
 		printf("procsnap-corehook %s\n", PROCSNAP_VERSION);
 		return 0;
 	}
+	if ((argc == 3 || argc == 4) && !strcmp(argv[1], "--listen"))
+		return listen_in(argv[2], argc == 4 ? argv[3] : COREPATTERN_SOCKET_PATH);
 	struct hook hook = { .crash.ref = PIDREF_NULL, .folder = FOLDER_NULL };
 	struct snap_error *err = crash_from_args(argc, argv, &hook.crash);
 	if (err && err->code == SNAP_USAGE) {
@@ -148,23 +200,5 @@ int main(int argc, char *argv[])
 		return SNAP_USAGE;
 	}
 	set_up();
-	if (!err)
-		err = folder_create(&hook.crash, &hook.folder);
-	if (!err) {
-		head_read(&hook.head, CRASH_STREAM_FD, hook.crash.ref.pid);
-		int r = -ECHILD;
-		for (int i = 0; r == -ECHILD && i < COPIERS_MAX; i++)
-			r = run_copier(&hook);
-		if (r)
-			err = snap_error_new(SNAP_FAILED, "gave up copying process %d",
-					     hook.crash.ref.pid);
-	}
-	if (err)
-		complain("%s", err->message);
-	int status = err ? (int)err->code : 0;
-	head_deinit(&hook.head);
-	folder_deinit(&hook.folder);
-	pidref_deinit(&hook.crash.ref);
-	snap_error_destroy(err);
-	return status;
+	return handle(&hook, err);
 }

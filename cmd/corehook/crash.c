@@ -54,6 +54,16 @@ struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret)
 		       NULL;
 }
 
+void crash_add_head(struct crash *crash, const struct snapshot *snap,
+		    const struct stream_facts *facts)
+{
+	if (!crash->signal)
+		crash->signal = facts->signal;
+	// Numbers in the core are those of the process's own pid namespace.
+	if (!crash->tid && snap->n_threads == 1)
+		crash->tid = crash->ref.pid;
+}
+
 struct json *crash_to_json(const struct crash *crash)
 {
 	struct json *json = json_new_object();
@@ -67,6 +77,7 @@ struct json *crash_to_json(const struct crash *crash)
 	if (crash->dumpable >= 0)
 		json_set_u64(json, "dumpable", (uint64_t)crash->dumpable);
 	json_set_bool(json, "by_pidfd", crash->by_pidfd);
-	json_set_message(json, "hostname", crash->hostname);
+	if (crash->hostname)
+		json_set_message(json, "hostname", crash->hostname);
 	return json;
 }

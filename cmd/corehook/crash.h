@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/json.h"
 #include "common/pidref.h"
+#include "dumper/stream.h"
 
 /**
  * DOC: What the kernel tells the hook of a crash
@@ -29,7 +30,7 @@ struct crash {
 	uint64_t usec; ///< CLOCK_REALTIME
 	uint64_t rlimit; ///< RLIMIT_CORE, soft, bytes; UINT64_MAX: none
 	int dumpable; ///< PR_GET_DUMPABLE when it crashed; -1: unknown
-	const char *hostname; ///< of its UTS namespace; borrowed from argv
+	const char *hostname; ///< of its UTS namespace; borrowed from argv, or NULL
 };
 
 enum {
@@ -40,5 +41,8 @@ enum {
 
 /// Reads the arguments; owned by the caller, who calls pidref_deinit(&crash->ref).
 struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret) _must_check_;
+/// Fills in from the core what the kernel has not told otherwise: thread and signal.
+void crash_add_head(struct crash *crash, const struct snapshot *snap,
+		    const struct stream_facts *facts);
 /// What the daemon and the folder are told. NULL when out of memory; owned by the caller.
 struct json *crash_to_json(const struct crash *crash);
