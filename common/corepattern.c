@@ -95,6 +95,17 @@ char *corepattern_target(const char *pattern)
 	return strndup(program, strcspn(program, " \t"));
 }
 
+char *corepattern_store(const char *pattern)
+{
+	static const char blanks[] = " \t";
+	if (corepattern_owner(pattern) != COREPATTERN_OURS_PIPE)
+		return NULL;
+	const char *program = pattern + 1 + strspn(pattern + 1, blanks);
+	const char *store = program + strcspn(program, blanks);
+	store += strspn(store, blanks);
+	return *store ? strndup(store, strcspn(store, blanks)) : NULL;
+}
+
 /// Blanks part arguments, % begins what the kernel fills in, and a newline ends the pattern.
 static bool fits_in(const char *path)
 {

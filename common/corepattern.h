@@ -57,6 +57,9 @@ static inline bool corepattern_is_ours(const char *pattern)
  */
 struct snap_error *corepattern_make_pipe(const char *hook, const char *store, char **ret)
 	_must_check_;
+/// The store in a pattern of corepattern_make_pipe(), owned by the caller; NULL when it is no such
+/// pattern, or when out of memory.
+char *corepattern_store(const char *pattern);
 /// The program of a pipe, or the path of a socket, owned by the caller; NULL for a file, or when
 /// out of memory.
 char *corepattern_target(const char *pattern);

@@ -43,8 +43,8 @@
 /// 99-sysctl.conf, so that /etc/sysctl.conf has the last word.
 #define HANDLER_SYSCTLD_PATH "/etc/sysctl.d/90-procsnap.conf"
 #define HANDLER_STORE "/var/lib/procsnap"
-/// Where procsnapd listens for hooks.
-#define HANDLER_DAEMON_PATH "/run/procsnap/crash"
+/// Where procsnapd listens for hooks, below the store.
+#define HANDLER_DAEMON_SOCKET "/crash/socket"
 
 enum handler_flags {
 	HANDLER_SOCKET = 1U << 0, ///< the coredump socket instead of the pipe
@@ -82,7 +82,9 @@ struct handler_status {
 	enum corepattern_owner owner;
 	char *hook; ///< NULL: there is none
 	char *hook_problem; ///< why it cannot be installed; NULL: it can
-	bool kernel_has_socket, socket_listens, daemon_listens;
+	bool kernel_has_socket, socket_listens;
+	bool daemon_known; ///< daemon_listens counts; who may not look into the store cannot tell
+	bool daemon_listens; ///< for hooks
 	bool remembered; ///< memory counts
 	struct handlermemory memory;
 	struct sysctld boot; ///< who sets the pattern at boot

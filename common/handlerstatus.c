@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include "fd.h"
 #include "handler.h"
 #include "handlernote.h"
 #include "hookcheck.h"
@@ -33,6 +37,23 @@ static void look_for_memory(const char *root, struct handler_status *status)
 	if (err && err->code != SNAP_NOT_PERMITTED)
 		handler_note(&status->problems, "%s; remove the file after a look", err->message);
 	snap_error_destroy(err);
+}
+
+/// Connects as a hook does, and goes away.
+static void look_for_daemon(const char *root, struct handler_status *status)
+{
+	_cleanup_free_ char *store = corepattern_store(status->now.of[SYSCTL_CORE_PATTERN]);
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s%s" HANDLER_DAEMON_SOCKET, root,
+			 store ? store : HANDLER_STORE);
+	_cleanup_close_ int sock =
+		socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (sock < 0 || n < 0 || (size_t)n >= sizeof(addr.sun_path))
+		return;
+	bool connected = connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+	status->daemon_known = connected || (errno != EACCES && errno != EPERM);
+	// EAGAIN: it listens, and has more to do than it can.
+	status->daemon_listens = connected || errno == EAGAIN;
 }
 
 static void judge_now(const char *root, struct handler_status *status)
@@ -94,7 +115,7 @@ struct snap_error *handler_inspect(const char *root, struct handler_status *ret)
 	status.owner = corepattern_owner(status.now.of[SYSCTL_CORE_PATTERN]);
 	status.kernel_has_socket = sysctl_has_coredump_socket(root);
 	status.socket_listens = sysctl_is_listening(root, COREPATTERN_SOCKET_PATH);
-	status.daemon_listens = sysctl_is_listening(root, HANDLER_DAEMON_PATH);
+	look_for_daemon(root, &status);
 	look_for_hook(&status);
 	look_for_memory(root, &status);
 	judge_now(root, &status);

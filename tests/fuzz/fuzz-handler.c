@@ -12,9 +12,13 @@ static void check_pattern(const char *text)
 	REQUIRE(*corepattern_owner_name(owner) != '?' && *corepattern_owner_text(owner) != '?');
 	REQUIRE(!target == (*text != '|' && *text != '@'));
 	REQUIRE(!target || strlen(target) < strlen(text));
+	_cleanup_free_ char *store = corepattern_store(text);
+	REQUIRE(!store || (*store && !strpbrk(store, " \t")));
 	struct snap_error *err = corepattern_make_pipe("/h/" COREPATTERN_HOOK, text, &made);
-	if (!err)
-		REQUIRE(strlen(made) <= COREPATTERN_MAX && corepattern_is_ours(made));
+	if (!err) {
+		_cleanup_free_ char *again = corepattern_store(made);
+		REQUIRE(strlen(made) <= COREPATTERN_MAX && again && !strcmp(again, text));
+	}
 	snap_error_destroy(err);
 }
 

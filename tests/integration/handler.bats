@@ -422,11 +422,28 @@ fs.suid_dumpable=2" ]
 	handler status
 	bad 1 'core_pipe_limit is 0'
 	status_has '.daemon_listens == false'
-	listens /run/procsnap/crash
-	status_has '.daemon_listens'
 	kernel $'|/bin/true \e[31m' 0 0
 	handler status
 	[[ $output != *$'\e'* ]]
+}
+
+@test "status: whether somebody listens for hooks" {
+	machine
+	need_command python3
+	mkdir -p "$R/var/lib/procsnap/crash"
+	local socket=$R/var/lib/procsnap/crash/socket
+	python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind(sys.argv[1])
+s.listen()
+time.sleep(1000)' "$socket" 3>&- 4>&- &
+	STARTED+=($!)
+	heard() {
+		status_has '.daemon_listens'
+	}
+	wait_for heard
+	end_child "${STARTED[-1]}"
+	status_has '.daemon_listens == false'
 }
 
 # ---- the service ---------------------------------------------------------------------------------
@@ -560,6 +577,31 @@ end_guard() {
 	# shellcheck disable=SC2086 # three words
 	[ "$(cat $KEYS)" = "$SAVED" ] || fail "the settings are not as they were"
 	[ ! -e /var/lib/procsnap/handler.json ]
+}
+
+@test "kernel: the hook of this build has the crash in the store" {
+	guard_kernel
+	need_command jq
+	mkdir "$DIR/s"
+	run "$BUILD/snapctl" handler install --runtime --store="$DIR/s"
+	[[ $output != *'takes 127 bytes'* ]] || skip "the build is too deep in the tree: $output"
+	[[ $output != *'others than root can write'* ]] || skip "$output"
+	good
+	target_start simple
+	prlimit --pid "$PID" --core=unlimited
+	kill -ABRT "$PID"
+	wait "${T_MAIN[CURRENT]}" || true
+	there() {
+		compgen -G "$DIR/s/crash/[0-9]*.$PID" >/dev/null
+	}
+	wait_for there
+	local folder
+	folder=$(echo "$DIR/s/crash/"[0-9]*."$PID")
+	[ "$(head -c 4 "$folder/core" | tr -d '\177')" = ELF ] || fail "$(ls -la "$folder")"
+	run "$BUILD/snapctl" handler uninstall
+	good
+	# shellcheck disable=SC2086 # three words
+	[ "$(cat $KEYS)" = "$SAVED" ] || fail "the settings are not as they were"
 }
 
 @test "kernel: not from a container, nor for one" {

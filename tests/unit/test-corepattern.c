@@ -55,6 +55,11 @@ static void test_pipe(void **state _unused_)
 	assert_string_equal(pattern, "|/usr/libexec/procsnap/procsnap-corehook /var/lib/procsnap "
 				     "%P %u %g %s %t %c %d %F %I %h");
 	assert_true(corepattern_is_ours(pattern));
+	_cleanup_free_ char *store = corepattern_store(pattern);
+	assert_string_equal(store, "/var/lib/procsnap");
+	assert_null(corepattern_store("|/x/procsnap-corehook "));
+	assert_null(corepattern_store("|/x/other /store"));
+	assert_null(corepattern_store("@@/run/procsnap/coredump.socket"));
 }
 
 static void test_pipe_refused(void **state _unused_)
