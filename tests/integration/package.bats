@@ -200,7 +200,8 @@ service_pid() {
 	need_deb
 	local file missing=
 	cd "$PLACE/unpacked"
-	for file in usr/bin/snapctl usr/libexec/procsnap/{procsnapd,procsnap-worker,procsnap-analyze,procsnap-unwind}; do
+	for file in usr/bin/snapctl \
+		usr/libexec/procsnap/procsnap{d,-worker,-analyze,-unwind,-corehook}; do
 		[ -x "$file" ] || missing+=" $file"
 	done
 	for file in "$ROOT"/man/*.scd; do
@@ -458,11 +459,97 @@ confined='PrivateTmp=yes ProtectSystem=strict ProtectHome=read-only PrivateDevic
 	inside systemctl is-active procsnapd.socket
 }
 
+# The settings of the kernel are those of the host, so the container gets files in their place.
+fake_kernel() {
+	inside sh -c 'mkdir -p /srv/k && cd /srv/k && printf "%s\n" "$1" >core_pattern &&
+		echo 16 >core_pipe_limit && echo 2 >suid_dumpable &&
+		for f in kernel/core_pattern kernel/core_pipe_limit fs/suid_dumpable; do
+			umount "/proc/sys/$f" 2>/dev/null
+			mount --bind "${f#*/}" "/proc/sys/$f" || exit 1
+		done' sh "$1"
+}
+
+kernel_has() { # PATTERN LIMIT SUID_DUMPABLE
+	diff -u <(printf '%s\n' "$@") <(inside sh -c 'cd /proc/sys && head -n 1 kernel/core_pattern &&
+		cat kernel/core_pipe_limit fs/suid_dumpable')
+}
+
+SYSTEMD='|/lib/systemd/systemd-coredump %P %u %g %s %t 9223372036854775808 %h'
+OURS='|/usr/libexec/procsnap/procsnap-corehook /var/lib/procsnap %P %u %g %s %t %c %d %F %I %h'
+
+@test "installed: nobody has made it the handler of crashes, and in a container nobody can" {
+	need_installed
+	inside test ! -e /etc/sysctl.d/90-procsnap.conf
+	inside test ! -e /var/lib/procsnap/handler.json
+	as root handler install
+	expect $EX_DENIED
+	[[ $errors == *'run this on the host'* ]] || fail "$errors"
+	as root handler uninstall
+	expect 0
+	as alice handler install
+	expect $EX_DENIED
+}
+
+@test "installed: a service that cannot become the handler of crashes runs all the same" {
+	need_installed
+	inside sh -c 'mkdir -p /run/procsnap/procsnap.conf.d &&
+		printf "[Crash]\nHandler=pipe\n" >/run/procsnap/procsnap.conf.d/handler.conf'
+	inside systemctl restart procsnapd.service
+	[ "$(service ActiveState)" = active ]
+	inside rm -r /run/procsnap/procsnap.conf.d
+	said() {
+		inside journalctl -q -u procsnapd.service | grep -q 'run this on the host'
+	}
+	wait_for said
+}
+
+@test "installed: beside systemd-coredump, whose file in sysctl.d procsnap's wins over" {
+	need_installed
+	inside test -x /lib/systemd/systemd-coredump || skip "systemd-coredump is not in the container"
+	fake_kernel "$SYSTEMD"
+	inside sh -c 'printf "kernel.core_pattern=%s\nkernel.core_pipe_limit=16\n" "$1" \
+		>/usr/lib/sysctl.d/50-coredump.conf' sh "$SYSTEMD"
+	as root handler status --root=/
+	expect 0
+	[[ $output == *'Handler: systemd-coredump'* ]] || fail "$output"
+	as root handler install --root=/
+	expect 0
+	kernel_has "$OURS" 1024 2
+	# The next boot: another value first, then what sysctl.d says.
+	fake_kernel '|/bin/false'
+	inside /lib/systemd/systemd-sysctl
+	kernel_has "$OURS" 1024 2
+	as root handler status --root=/
+	expect 0
+	as root handler uninstall --root=/
+	expect 0
+	kernel_has "$SYSTEMD" 16 2
+	fake_kernel '|/bin/false'
+	inside /lib/systemd/systemd-sysctl
+	kernel_has "$SYSTEMD" 16 2
+	inside rm /usr/lib/sysctl.d/50-coredump.conf
+}
+
+@test "installed: an upgrade keeps the handler of crashes, removal restores" {
+	need_installed
+	fake_kernel '|/bin/cat before procsnap %P'
+	as root handler install --root=/
+	expect 0
+	inside dpkg -i /opt/procsnap.deb </dev/null
+	kernel_has "$OURS" 1024 2
+	inside test -e /etc/sysctl.d/90-procsnap.conf
+	inside sh /var/lib/dpkg/info/procsnap.prerm upgrade 9.9
+	kernel_has "$OURS" 1024 2
+}
+
 @test "installed: removed, it keeps dumps and configuration, and nothing runs" {
 	need_installed
 	as root status # starts it
 	expect 0
 	inside dpkg -r procsnap
+	kernel_has '|/bin/cat before procsnap %P' 16 2
+	inside test ! -e /etc/sysctl.d/90-procsnap.conf
+	inside test ! -e /var/lib/procsnap/handler.json
 	[ -z "$(inside pgrep -f '[p]rocsnap')" ]
 	[ "$(service LoadState)" = not-found ]
 	! inside systemctl is-active procsnapd.socket
