@@ -12,6 +12,8 @@ ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+# polkit looks nowhere else.
+POLKITDIR ?= /usr/share/polkit-1/actions
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 
@@ -335,7 +337,7 @@ INSTALLED := $(BUILD)/snapctl:$(BINDIR) $(BUILD)/procsnapd:$(LIBEXECDIR) \
 INSTALLED_DATA := $(foreach m,$(MAN),$(m):$(MANDIR)/man$(subst .,,$(suffix $(m)))) \
 	completions/_snapctl:$(ZSHCOMPDIR) completions/snapctl.fish:$(FISHCOMPDIR) \
 	systemd/units/procsnapd.socket:$(UNITDIR) $(BUILD)/gen/procsnapd.service:$(UNITDIR) \
-	systemd/sysusers/procsnap.conf:$(SYSUSERSDIR) \
+	systemd/sysusers/procsnap.conf:$(SYSUSERSDIR) systemd/polkit/io.procsnap.policy:$(POLKITDIR) \
 	systemd/tmpfiles/procsnap.conf:$(TMPFILESDIR) systemd/catalog/procsnap.catalog:$(CATALOGDIR)
 file_of = $(firstword $(subst :, ,$(1)))
 folder_of = $(lastword $(subst :, ,$(1)))
@@ -364,7 +366,7 @@ SHELL_SRC += tests/tools/sysroot tests/tools/gdbframes $(wildcard debian/*.prerm
 # dpkg-buildpackage writes beside the tree and into it, so it gets a tree of its own. Variables that
 # were set for this make are not for that one.
 NOT_IN_DEB := BUILD SANITIZE WERROR CC CFLAGS CPPFLAGS LDFLAGS PREFIX BINDIR LIBEXECDIR MANDIR \
-	BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR UNITDIR SYSUSERSDIR TMPFILESDIR CATALOGDIR DESTDIR
+	BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR UNITDIR SYSUSERSDIR TMPFILESDIR CATALOGDIR POLKITDIR DESTDIR
 deb: ## Build a Debian package into build/deb/
 	$(Q)command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || { \
 		echo 'what makes packages is missing: apt install debhelper' >&2; exit 1; }

@@ -11,6 +11,20 @@
 // Made from daemon/io.procsnap.varlink.
 extern const char api_interface_text[];
 
+void api_refuse(struct connection *connection, struct snap_error *err)
+{
+	const struct peer *peer = connection_peer(connection);
+	manager_log(LOG_NOTICE, "user %u (%s[%d]): %s", peer->uid, peer->comm, peer->pid,
+		    err->message);
+	connection_fail(connection, err);
+	snap_error_destroy(err);
+}
+
+bool api_is_interactive(const struct call *call)
+{
+	return json_get_bool(call->parameters, "allowInteractiveAuthentication", false);
+}
+
 bool api_is_privileged(const struct manager *manager, const struct connection *connection)
 {
 	return peer_is_privileged(connection_peer(connection), manager->group);
@@ -132,17 +146,65 @@ static struct snap_error *get(struct manager *manager, struct connection *connec
 	return NULL;
 }
 
-static struct snap_error *remove_dump(struct manager *manager, struct connection *connection,
-				      const struct call *call)
+/// What is done if polkit allows it.
+struct question {
+	struct manager *manager;
+	struct connection *connection;
+	/// As root: answers, or says why not.
+	struct snap_error *(*run)(struct manager *manager, struct connection *connection,
+				  const char *id);
+	char *id; ///< of a dump, or NULL
+};
+
+static void on_decided(void *userdata, struct snap_error *refusal)
 {
-	const struct store_entry *entry = NULL;
+	struct question *q = userdata;
+	if (!refusal)
+		refusal = q->run(q->manager, q->connection, q->id);
+	if (refusal)
+		api_refuse(q->connection, refusal);
+	free(q->id);
+	free(q);
+}
+
+/// Asks whether @run may be done all the same. Takes @refusal; NULL: it will be answered later.
+static struct snap_error *
+ask(struct manager *manager, struct connection *connection, const struct call *call,
+    const char *action,
+    struct snap_error *(*run)(struct manager *manager, struct connection *connection,
+			      const char *id),
+    struct snap_error *refusal)
+{
+	const char *id = json_get_text(call->parameters, "id");
+	struct question *q = calloc(1, sizeof(*q));
+	if (!q)
+		return refusal;
+	*q = (struct question){ manager, connection, run, id ? strdup(id) : NULL };
+	const struct authorizer_request request = {
+		.action = action,
+		.interactive = api_is_interactive(call),
+		.decided = on_decided,
+		.userdata = q,
+	};
+	struct snap_error *err = NULL;
+	if (!id || q->id)
+		err = authorizer_ask(manager->authorizer, connection, &request, refusal);
+	else
+		err = refusal;
+	if (err) {
+		free(q->id);
+		free(q);
+	}
+	return err;
+}
+
+static struct snap_error *remove_entry(struct manager *manager, struct connection *connection,
+				       const struct store_entry *entry)
+{
 	char id[STOREID_CHARS + 1];
-	struct snap_error *err = find(manager, connection, call, &entry);
-	if (err || !entry)
-		return err;
 	storeid_format(entry->id, id);
 	_cleanup_free_ char *name = strdup(entry->name);
-	err = store_remove(manager->store, entry);
+	struct snap_error *err = store_remove(manager->store, entry);
 	if (err)
 		return err;
 	manager_log(LOG_NOTICE, "user %u (%s[%d]) removed dump %s, %s",
@@ -150,6 +212,31 @@ static struct snap_error *remove_dump(struct manager *manager, struct connection
 		    connection_peer(connection)->pid, id, name ? name : "");
 	connection_reply(connection, json_new_object(), -EBADF);
 	return NULL;
+}
+
+static struct snap_error *remove_as_root(struct manager *manager, struct connection *connection,
+					 const char *id)
+{
+	const struct store_entry *entry = NULL;
+	struct reader reader = { 0, true };
+	struct snap_error *err = need_store(manager);
+	if (!err)
+		err = store_find(manager->store, id, may_read, &reader, &entry);
+	return err ? err : remove_entry(manager, connection, entry);
+}
+
+static struct snap_error *remove_dump(struct manager *manager, struct connection *connection,
+				      const struct call *call)
+{
+	const struct store_entry *entry = NULL;
+	struct snap_error *err = find(manager, connection, call, &entry);
+	if (!err && entry)
+		return remove_entry(manager, connection, entry);
+	// Whether others have such a dump is not told before.
+	bool hopeless = !err || err->code == SNAP_USAGE || !manager->store;
+	return hopeless || api_is_privileged(manager, connection) ?
+		       err :
+		       ask(manager, connection, call, "io.procsnap.remove", remove_as_root, err);
 }
 
 // ---- the daemon ----------------------------------------------------------------------------
@@ -187,15 +274,22 @@ static struct snap_error *status(struct manager *manager, struct connection *con
 	return NULL;
 }
 
-static struct snap_error *reload(struct manager *manager, struct connection *connection,
-				 const struct call *call _unused_)
+static struct snap_error *reload_as_root(struct manager *manager, struct connection *connection,
+					 const char *id _unused_)
 {
-	if (!api_is_privileged(manager, connection))
-		return snap_error_new(SNAP_NOT_PERMITTED, "only root may reload procsnapd");
 	struct snap_error *err = manager_reload(manager);
 	if (!err)
 		connection_reply(connection, json_new_object(), -EBADF);
 	return err;
+}
+
+static struct snap_error *reload(struct manager *manager, struct connection *connection,
+				 const struct call *call)
+{
+	if (api_is_privileged(manager, connection))
+		return reload_as_root(manager, connection, NULL);
+	return ask(manager, connection, call, "io.procsnap.reload", reload_as_root,
+		   snap_error_new(SNAP_NOT_PERMITTED, "only root may reload procsnapd"));
 }
 
 // ---- org.varlink.service -------------------------------------------------------------------
@@ -271,6 +365,11 @@ struct parameter {
 static const struct parameter no_parameters[] = { { .name = NULL } };
 static const struct parameter id_parameters[] = { { "id", PARAMETER_TEXT, true },
 						  { .name = NULL } };
+#define INTERACTIVE { "allowInteractiveAuthentication", PARAMETER_BOOL, false }
+static const struct parameter remove_parameters[] = { { "id", PARAMETER_TEXT, true },
+						      INTERACTIVE,
+						      { .name = NULL } };
+static const struct parameter reload_parameters[] = { INTERACTIVE, { .name = NULL } };
 static const struct parameter dump_parameters[] = {
 	{ "pid", PARAMETER_NUMBER, true },
 	{ "pidFileDescriptor", PARAMETER_NUMBER, false },
@@ -288,6 +387,7 @@ static const struct parameter dump_parameters[] = {
 	{ "compress", PARAMETER_NUMBER, false },
 	{ "freeBytes", PARAMETER_NUMBER, false },
 	{ "maxPauseNSec", PARAMETER_NUMBER, false },
+	INTERACTIVE,
 	{ .name = NULL },
 };
 static const struct parameter goroutines_parameters[] = {
@@ -297,6 +397,7 @@ static const struct parameter goroutines_parameters[] = {
 	{ "request", PARAMETER_OBJECT, true },
 	{ "exe", PARAMETER_TEXT, false },
 	{ "maxPauseNSec", PARAMETER_NUMBER, false },
+	INTERACTIVE,
 	{ .name = NULL },
 };
 
@@ -352,9 +453,9 @@ static const struct method {
 	{ "io.procsnap.Goroutines", api_goroutines, goroutines_parameters, false },
 	{ "io.procsnap.List", list, no_parameters, false },
 	{ "io.procsnap.Get", get, id_parameters, false },
-	{ "io.procsnap.Remove", remove_dump, id_parameters, false },
+	{ "io.procsnap.Remove", remove_dump, remove_parameters, false },
 	{ "io.procsnap.Status", status, no_parameters, false },
-	{ "io.procsnap.Reload", reload, no_parameters, false },
+	{ "io.procsnap.Reload", reload, reload_parameters, false },
 	{ "org.varlink.service.GetInfo", get_info, no_parameters, true },
 	{ "org.varlink.service.GetInterfaceDescription", get_description, NULL, true },
 };

@@ -13,6 +13,11 @@
 /// For struct server_callbacks; @userdata is the manager.
 void api_call(void *userdata, struct connection *connection, const struct call *call);
 
+/// Answers with @err, which it takes, and tells the log.
+void api_refuse(struct connection *connection, struct snap_error *err);
+/// May the user be asked for a password?
+bool api_is_interactive(const struct call *call);
+
 /// The methods that start a job (apijob.c).
 struct snap_error *api_dump(struct manager *manager, struct connection *connection,
 			    const struct call *call) _must_check_;

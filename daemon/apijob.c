@@ -25,18 +25,28 @@ struct apijob {
 	struct connection *connection; ///< lives until it is answered
 	struct job_run *run;
 	struct job_request request; ///< until jobs_add() takes it
+	/// The same as root, should polkit allow it; without a process when nobody will be asked.
+	struct job_request again;
+	bool interactive; ///< polkit may ask the user
 	struct procid *id; ///< NULL when nothing is recorded
 	struct store_draft *draft; ///< NULL when the dump goes to a descriptor
 	struct record_requester requester;
 	char comm[17]; ///< of the requester
 };
 
+static void request_deinit(struct job_request *request)
+{
+	pidref_deinit(&request->ref);
+	snap_closep(&request->spool);
+	snap_closep(&request->output);
+	json_destroy(request->owner);
+	*request = (struct job_request){ .ref = PIDREF_NULL, .spool = -EBADF, .output = -EBADF };
+}
+
 static void apijob_destroy(struct apijob *job)
 {
-	pidref_deinit(&job->request.ref);
-	snap_closep(&job->request.spool);
-	snap_closep(&job->request.output);
-	json_destroy(job->request.owner);
+	request_deinit(&job->request);
+	request_deinit(&job->again);
 	procid_destroy(job->id);
 	if (job->draft)
 		store_drop(job->draft);
@@ -375,9 +385,32 @@ static struct snap_error *finish(struct apijob *job, struct json *result, struct
 	return NULL;
 }
 
+static void on_decided(void *userdata, struct snap_error *refusal);
+
+/// The kernel has said no to the user himself.
+static void ask_polkit(struct apijob *job, const struct snap_error *err)
+{
+	const struct authorizer_request request = {
+		.action = "io.procsnap.dump",
+		.pid = job->again.ref.pid,
+		.interactive = job->interactive,
+		.decided = on_decided,
+		.userdata = job,
+	};
+	struct snap_error *refusal =
+		authorizer_ask(job->manager->authorizer, job->connection, &request,
+			       snap_error_new(err->code, "%s", err->message));
+	if (refusal)
+		on_decided(job, refusal);
+}
+
 static void on_end(void *userdata, const struct snap_error *err, struct json *result)
 {
 	_cleanup_(apijob_destroyp) struct apijob *job = userdata;
+	if (err && err->code == SNAP_NOT_PERMITTED && job->again.ref.pid) {
+		ask_polkit(TAKE_PTR(job), err);
+		return;
+	}
 	struct json *reply = json_new_object();
 	struct snap_error *late = err ? NULL : finish(job, result, reply);
 	if (err || late) {
@@ -405,6 +438,7 @@ static struct apijob *new_job(struct manager *manager, struct connection *connec
 	job->connection = connection;
 	job->request.ref = PIDREF_NULL;
 	job->request.spool = job->request.output = -EBADF;
+	job->again = job->request;
 	job->request.uid = peer->uid;
 	job->request.userdata = job;
 	job->request.callbacks.progress = on_progress;
@@ -426,19 +460,64 @@ static struct snap_error *set_identity(struct apijob *job)
 	return NULL;
 }
 
-static struct snap_error *begin(struct apijob *job, const char *what)
+/// Keeps what it takes to do it once more.
+static void keep_for_again(struct apijob *job)
 {
-	struct manager *m = job->manager;
-	struct connection *connection = job->connection;
-	pid_t pid = job->request.ref.pid;
-	bool privileged = !job->request.job.identity;
+	const struct job_request *r = &job->request;
+	struct job_request again = *r;
+	if (!r->job.identity || !authorizer_may_ask(job->manager->authorizer, job->connection))
+		return;
+	again.job.identity = NULL;
+	again.owner = json_share(r->owner);
+	int pidfd = fcntl(r->ref.pidfd, F_DUPFD_CLOEXEC, 3);
+	again.ref = PIDREF_NULL;
+	again.spool = r->spool >= 0 ? fcntl(r->spool, F_DUPFD_CLOEXEC, 3) : -EBADF;
+	again.output = r->output >= 0 ? fcntl(r->output, F_DUPFD_CLOEXEC, 3) : -EBADF;
+	if (pidfd >= 0 && pidref_from_fd(pidfd, &again.ref) < 0)
+		again.ref = PIDREF_NULL;
+	if ((r->spool >= 0) != (again.spool >= 0) || (r->output >= 0) != (again.output >= 0) ||
+	    again.ref.pid != r->ref.pid)
+		request_deinit(&again); // he is refused, as without polkit
+	job->again = again;
+}
+
+static struct snap_error *start(struct apijob *job)
+{
 	// From here on the queue owns what the request holds.
 	struct job_request request = job->request;
 	job->request = (struct job_request){ .job.flags = request.job.flags,
 					     .ref = PIDREF_NULL,
 					     .spool = -EBADF,
 					     .output = -EBADF };
-	struct snap_error *err = jobs_add(m->jobs, &request, &job->run);
+	struct snap_error *err = jobs_add(job->manager->jobs, &request, &job->run);
+	if (!err)
+		connection_wait(job->connection, on_cancel, job);
+	return err;
+}
+
+/// Polkit has, or has not, allowed what the kernel has refused.
+static void on_decided(void *userdata, struct snap_error *refusal)
+{
+	_cleanup_(apijob_destroyp) struct apijob *job = userdata;
+	if (!refusal) {
+		job->request = job->again;
+		job->again = (struct job_request){ .ref = PIDREF_NULL,
+						   .spool = -EBADF,
+						   .output = -EBADF };
+		refusal = start(job);
+	}
+	if (refusal)
+		api_refuse(job->connection, refusal);
+	else
+		TAKE_PTR(job);
+}
+
+static struct snap_error *begin(struct apijob *job, const char *what)
+{
+	pid_t pid = job->request.ref.pid;
+	bool privileged = !job->request.job.identity;
+	keep_for_again(job);
+	struct snap_error *err = start(job);
 	if (err) {
 		apijob_destroy(job);
 		return err;
@@ -446,7 +525,6 @@ static struct snap_error *begin(struct apijob *job, const char *what)
 	manager_log(LOG_INFO, "user %u (%s[%d]) asks for %s of process %d, %s", job->requester.uid,
 		    job->requester.comm, job->requester.pid, what, pid,
 		    privileged ? "as root" : "in his own name");
-	connection_wait(connection, on_cancel, job);
 	return NULL;
 }
 
@@ -463,6 +541,7 @@ struct snap_error *api_dump(struct manager *manager, struct connection *connecti
 	if (!job)
 		return snap_error_oom();
 	job->request.owner = json_new_object();
+	job->interactive = api_is_interactive(call);
 	struct snap_error *err = take_process(job, call);
 	if (!err)
 		err = read_options(job, call);
@@ -490,6 +569,7 @@ struct snap_error *api_goroutines(struct manager *manager, struct connection *co
 	struct json *owner = job->request.owner = json_new_object();
 	struct job *j = &job->request.job;
 	j->flags = JOB_ANALYZE;
+	job->interactive = api_is_interactive(call);
 	// A copy, since the call is gone before the job begins.
 	json_set(owner, "request", json_parse(text, strlen(text)));
 	json_set_text(owner, "exe", json_get_text(call->parameters, "exe"));

@@ -28,6 +28,7 @@ enum value_type {
 	VALUE_TIME, ///< uint64_t
 	VALUE_GROUP, ///< char *
 	VALUE_WORD, ///< unsigned int: index into words[] from min on, up to max
+	VALUE_CHOICE, ///< enum config_choice
 };
 
 /// What keys of VALUE_WORD take, in the order of their enums.
@@ -58,6 +59,7 @@ static const struct {
 
 	// Whoever may dump everything may read every password: nobody, unless it is said.
 	KEY("Access", "Group", group, VALUE_GROUP, 0, 0, "the name or number of a group", ""),
+	KEY("Access", "Polkit", polkit, VALUE_CHOICE, 0, 0, "yes, no or auto", "auto"),
 
 	KEY("Limits", "MaxJobs", max_jobs, VALUE_LEVEL, 1, 64, "a number from 1 to 64", "2"),
 	KEY("Limits", "MaxJobsPerUser", max_jobs_per_user, VALUE_LEVEL, 1, 64,
@@ -160,6 +162,19 @@ static int set_word(size_t key, const char *value, unsigned int *ret)
 	return -EINVAL;
 }
 
+static int set_choice(const char *value, enum config_choice *ret)
+{
+	bool yes;
+	if (!strcmp(value, "auto")) {
+		*ret = CONFIG_AUTO;
+		return 0;
+	}
+	int r = configvalue_bool(value, &yes);
+	if (r == 0)
+		*ret = yes ? CONFIG_YES : CONFIG_NO;
+	return r;
+}
+
 static int set_value(struct config *config, size_t key, const char *value)
 {
 	void *field = (char *)config + keys[key].offset;
@@ -174,6 +189,8 @@ static int set_value(struct config *config, size_t key, const char *value)
 		return set_group(value, field);
 	case VALUE_WORD:
 		return set_word(key, value, field);
+	case VALUE_CHOICE:
+		return set_choice(value, field);
 	case VALUE_LEVEL:
 		r = parse_number(key, value, &v);
 		if (r == 0)

@@ -40,6 +40,8 @@ enum config_on_stop {
 	CONFIG_ON_STOP_KEEP,
 	CONFIG_ON_STOP_RESTORE,
 };
+/// Something that is done where it is possible, or always, or never.
+enum config_choice { CONFIG_AUTO, CONFIG_YES, CONFIG_NO };
 
 struct config {
 	// [Store]
@@ -52,6 +54,7 @@ struct config {
 
 	// [Access]
 	char *group; ///< whose members may dump everything; NULL: nobody
+	enum config_choice polkit; ///< is it asked about those who may not; CONFIG_YES: says if not
 
 	// [Limits]
 	unsigned int max_jobs; ///< at once

@@ -141,6 +141,7 @@ static void apply_config(struct manager *m)
 	struct store_usage usage;
 	jobs_configure(m->jobs, m->config);
 	server_configure(m->server, m->config);
+	authorizer_configure(m->authorizer, m->config);
 	struct snap_error *err = m->store ? store_usage(m->store, &usage) : NULL;
 	if (m->store && !err) {
 		const struct retention_limits limits = limits_from(m->config, usage.fs_bytes);
@@ -244,6 +245,7 @@ static int on_terminate(sd_event_source *source _unused_,
 	(void)sd_notify(0, "STOPPING=1");
 	if (m->crashes)
 		crashes_stop(m->crashes);
+	authorizer_stop(m->authorizer);
 	jobs_stop(m->jobs);
 	server_stop(m->server);
 	(void)sd_event_now(m->event, CLOCK_MONOTONIC, &now);
@@ -287,6 +289,8 @@ static struct snap_error *create(struct manager *m, const struct manager_options
 		err = jobs_create(m->event, &m->jobs);
 	if (!err)
 		err = server_create(m->event, &callbacks, &m->server);
+	if (!err)
+		err = authorizer_create(m->event, &m->authorizer);
 	if (err)
 		return err;
 	open_store(m, options->store_path);
@@ -311,7 +315,8 @@ void manager_destroy(struct manager *manager)
 {
 	if (!manager)
 		return;
-	// Jobs first: they hold connections and drafts.
+	// Questions and jobs first: they hold connections and drafts.
+	authorizer_destroy(manager->authorizer);
 	jobs_destroy(manager->jobs);
 	crashes_destroy(manager->crashes);
 	server_destroy(manager->server);

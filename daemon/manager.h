@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "common/error.h"
+#include "daemon/authorizer.h"
 #include "daemon/config.h"
 #include "daemon/crashes.h"
 #include "daemon/jobs.h"
@@ -28,6 +29,7 @@ struct manager {
 	struct jobs *jobs;
 	struct crashes *crashes; ///< NULL without a store
 	struct server *server;
+	struct authorizer *authorizer;
 	sd_event_source *retention, *ending;
 	bool stopping;
 };

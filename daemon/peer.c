@@ -39,16 +39,22 @@ static int read_groups(int fd, struct peer *peer)
 	}
 }
 
+int peer_pidfd(int fd)
+{
+	int pidfd = -EBADF;
+	socklen_t len = sizeof(pidfd);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0 ? -errno : pidfd;
+}
+
 /// Pins the process. Without SO_PEERPIDFD it could have ended, and its number could be somebody
 /// else's; that matters only to root, whose processes the number is compared with below.
 static int pin(int fd, pid_t pid, struct pidref *ret)
 {
-	int pidfd = -EBADF;
-	socklen_t len = sizeof(pidfd);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
+	int pidfd = peer_pidfd(fd);
+	if (pidfd >= 0)
 		return pidref_from_fd(pidfd, ret);
-	if (errno != ENOPROTOOPT) // it has ended, and its number may be anybody's
-		return -errno;
+	if (pidfd != -ENOPROTOOPT) // it has ended, and its number may be anybody's
+		return pidfd;
 	return pid > 0 ? pidref_open(pid, ret) : -ESRCH;
 }
 

@@ -26,6 +26,8 @@ struct peer {
 	bool tracer; ///< has CAP_SYS_PTRACE
 };
 
+/// A pidfd of the process that connected to @fd, or -errno: -ENOPROTOOPT before Linux 6.5.
+int peer_pidfd(int fd);
 /// Finds out who has connected to @fd. -errno when the kernel does not tell.
 int peer_identify(int fd, struct peer *ret);
 void peer_deinit(struct peer *peer);

@@ -175,6 +175,11 @@ const struct peer *connection_peer(const struct connection *connection)
 	return &connection->peer;
 }
 
+int connection_peer_pidfd(const struct connection *connection)
+{
+	return peer_pidfd(connection->link.fd);
+}
+
 int connection_take_fd(struct connection *connection, uint64_t index)
 {
 	return index < VARLINK_FDS_MAX ? varlink_take_fd(&connection->link, (size_t)index) : -EBADF;

@@ -48,6 +48,9 @@ void server_stop(struct server *server);
 size_t server_connections(const struct server *server);
 
 const struct peer *connection_peer(const struct connection *connection);
+/// A pidfd of the process that connected, as the kernel tells it (Linux 6.5), or -errno. Owned by
+/// the caller.
+int connection_peer_pidfd(const struct connection *connection);
 /// A descriptor that came with the call; -EBADF when it has no number @index. Owned by the caller.
 int connection_take_fd(struct connection *connection, uint64_t index);
 

@@ -248,6 +248,12 @@ static void set_if(struct json *p, const char *name, bool value)
 		json_set_bool(p, name, true);
 }
 
+void client_allow_questions(struct json *parameters)
+{
+	if (isatty(STDIN_FILENO)) // somebody is there
+		json_set_bool(parameters, "allowInteractiveAuthentication", true);
+}
+
 static struct json *dump_parameters(const struct job *job)
 {
 	struct json *p = json_new_object();
@@ -269,6 +275,7 @@ static struct json *dump_parameters(const struct job *job)
 		json_set_u64(p, "maxPauseNSec", job->max_pause_ns);
 	if (job->free_bytes)
 		json_set_u64(p, "freeBytes", job->free_bytes);
+	client_allow_questions(p);
 	return p;
 }
 
@@ -285,6 +292,7 @@ static struct json *goroutines_parameters(const struct job *job)
 	}
 	if (job->max_pause_ns)
 		json_set_u64(p, "maxPauseNSec", job->max_pause_ns);
+	client_allow_questions(p);
 	return p;
 }
 

@@ -45,6 +45,9 @@ struct snap_error *client_run(const struct job *job, const struct pidref *ref, i
 			      int output, bool store, const char *label,
 			      struct progress *progress, struct json **ret) _must_check_;
 
+/// Lets polkit ask whoever sits at this terminal, for methods that it may allow.
+void client_allow_questions(struct json *parameters);
+
 /// May @what be an id (or the beginning of one) rather than the name of a file?
 bool client_is_id(const char *what);
 /// Gets the dump @id: its {"entry", "metadata"}, and a descriptor of the core. Both are owned by

@@ -3,6 +3,7 @@
  * The verbs that ask procsnapd for something small: remove, status, reload.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "client.h"
 #include "common/handler.h"
@@ -67,6 +68,8 @@ static struct snap_error *ask(const char *method, const char *id, struct json **
 	const struct client_call call = { .method = method, .parameters = parameters };
 	if (id)
 		json_set_text(parameters, "id", id);
+	if (strcmp(method, "Status") != 0)
+		client_allow_questions(parameters);
 	return client_call(&call, ret, NULL);
 }
 

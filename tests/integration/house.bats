@@ -340,6 +340,7 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 ./usr/share/man/man5/procsnap-core.5
 ./usr/share/man/man5/procsnap.conf.5
 ./usr/share/man/man8/procsnapd.8
+./usr/share/polkit-1/actions/io.procsnap.policy
 ./usr/share/zsh/site-functions/_snapctl'
 	[ "$(stat -c %a "$dest/usr/bin/snapctl" "$dest/usr/libexec/procsnap/procsnap-worker" |
 		sort -u)" = 755 ]

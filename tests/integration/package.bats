@@ -210,7 +210,8 @@ service_pid() {
 	done
 	for file in usr/lib/{sysusers.d/procsnap.conf,tmpfiles.d/procsnap.conf,systemd/catalog/procsnap.catalog} \
 		usr/share/{bash-completion/completions/snapctl,zsh/vendor-completions/_snapctl} \
-		usr/share/fish/vendor_completions.d/snapctl.fish etc/procsnap/procsnap.conf; do
+		usr/share/fish/vendor_completions.d/snapctl.fish etc/procsnap/procsnap.conf \
+		usr/share/polkit-1/actions/io.procsnap.policy; do
 		[ -s "$file" ] || missing+=" $file"
 	done
 	for file in procsnapd.socket procsnapd.service; do
