@@ -230,12 +230,14 @@ never_asked() {
 }
 
 @test "the actions that are asked for are those that polkit is told of" {
-	local policy=$ROOT/systemd/polkit/io.procsnap.policy actions
-	actions=$(grep -oh '"io\.procsnap\.[a-z]*"' "$ROOT"/daemon/api*.c | tr -d '"' | sort -u)
+	local root policy actions
+	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+	policy=$root/systemd/polkit/io.procsnap.policy
+	actions=$(grep -oh '"io\.procsnap\.[a-z]*"' "$root"/daemon/api*.c | tr -d '"' | sort -u)
 	[ "$(sed -n 's/.*<action id="\(.*\)">/\1/p' "$policy" | sort)" = "$actions" ] || fail "$actions"
 	local action
 	for action in $actions; do
-		grep -qF "$action" "$ROOT/man/procsnapd.8.scd" || fail "$action is not in the manual"
+		grep -qF "$action" "$root/man/procsnapd.8.scd" || fail "$action is not in the manual"
 	done
 	need_command xmllint
 	xmllint --noout --nonet "$policy"
