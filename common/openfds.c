@@ -39,7 +39,12 @@ static int add_target(int fds, const char *number, struct strbuf *buf)
 /// Adds one descriptor, or nothing if it was closed meanwhile.
 static int add(int procfd, int fds, const char *number, struct strbuf *buf)
 {
-	int r = add_target(fds, number, buf);
+	size_t before = buf->len;
+	int r = before ? strbuf_add(buf, "\n", 1) : 0;
+	if (r == 0)
+		r = add_target(fds, number, buf);
+	if (r < 0 && r != -ENOMEM)
+		buf->len = before;
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	char path[32];
@@ -48,9 +53,7 @@ static int add(int procfd, int fds, const char *number, struct strbuf *buf)
 	ssize_t n = snap_read_file_at(procfd, path, FDINFO_MAX, &info);
 	if (n == -ENOMEM)
 		return -ENOMEM;
-	if (n > 0)
-		r = strbuf_add(buf, info, (size_t)n);
-	return r < 0 ? r : strbuf_add(buf, "\n", 1);
+	return n > 0 ? strbuf_add(buf, info, (size_t)n) : 0;
 }
 
 int openfds_read(int procfd, struct strbuf *buf)

@@ -4,8 +4,8 @@
 #include "strbuf.h"
 
 /**
- * What a process has open, as systemd-coredump writes it: for each descriptor "NUMBER:TARGET", the
- * lines of its fdinfo, and an empty line.
+ * What a process has open, as systemd-coredump writes it: for each descriptor "NUMBER:TARGET" and
+ * the lines of its fdinfo, with empty lines between them.
  *
  * @procfd is /proc/PID. Returns 1 when the process has more than is told, or -ENOMEM; what cannot
  * be read is left out. Nothing is opened but files of /proc, so no device or pipe notices. Called

@@ -136,7 +136,7 @@ static int copy_fds(int procfd, int dirfd)
 {
 	_cleanup_strbuf_ struct strbuf buf = { 0 };
 	int more = openfds_read(procfd, &buf);
-	// It ends with an empty line, and with another one when there are more.
+	// Empty lines are between descriptors; one at the end tells that there are more.
 	if (more > 0)
 		(void)strbuf_add(&buf, "\n", 1);
 	return buf.len ? write_file(dirfd, "fds", buf.data, buf.len) : 0;

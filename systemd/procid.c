@@ -107,10 +107,22 @@ static int add_quoted(struct strbuf *buf, const char *arg, size_t len)
 	return r < 0 ? r : strbuf_add(buf, "'", 1);
 }
 
-static int add_escaped(struct strbuf *buf, const char *text, size_t len)
+/// As systemd escapes environments (cescape()): all but printable ASCII, quotes and backslashes.
+static int add_c_escaped(struct strbuf *buf, const char *text, size_t len)
 {
-	_cleanup_free_ char *escaped = snap_escape(text, len);
-	return escaped ? strbuf_add(buf, escaped, strlen(escaped)) : -ENOMEM;
+	static const char special[] = "\a\b\f\n\r\t\v\\\"'", letters[] = "abfnrtv\\\"'";
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+		const char *found = c ? strchr(special, c) : NULL;
+		if (found)
+			r = strbuf_addf(buf, "\\%c", letters[found - special]);
+		else if (c < ' ' || c >= 0x7f)
+			r = strbuf_addf(buf, "\\%03o", c);
+		else
+			r = strbuf_add(buf, &text[i], 1);
+	}
+	return r;
 }
 
 /// Strings that end with NULs as one text, @separator between them and each made fit by @add.
@@ -159,7 +171,18 @@ static int read_environ(struct procid *id, const struct place *at, bool show)
 		return 0;
 	if (r > 0)
 		id->cut |= 1U << PROCID_ENVIRON;
-	return join_strings(id, PROCID_ENVIRON, &raw, '\n', add_escaped);
+	r = join_strings(id, PROCID_ENVIRON, &raw, '\n', add_c_escaped);
+	struct procid_text *text = &id->fields[PROCID_ENVIRON];
+	if (r < 0 || !text->data)
+		return r;
+	// The last line ends like the others.
+	char *longer = realloc(text->data, text->len + 2);
+	if (!longer)
+		return -ENOMEM;
+	text->data = longer;
+	longer[text->len++] = '\n';
+	longer[text->len] = '\0';
+	return 0;
 }
 
 static int read_leader(struct procid *id, const struct place *at)
@@ -176,7 +199,7 @@ static int read_leader(struct procid *id, const struct place *at)
 static int read_fds(struct procid *id, const struct place *at)
 {
 	enum { FDS_MAX = 256 << 10 }; // more than openfds_read() writes
-	static const char more[] = "\n\n\n"; // how procfolder_copy() says so
+	static const char more[] = "\n\n"; // how procfolder_copy() says so
 	_cleanup_strbuf_ struct strbuf fds = { 0 };
 	int r = at->live ? openfds_read(at->dirfd, &fds) :
 			   procfolder_read(at->dirfd, "fds", FDS_MAX, &fds);

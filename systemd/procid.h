@@ -34,7 +34,7 @@ enum procid_field {
 	PROCID_COMM,
 	PROCID_EXE,
 	PROCID_CMDLINE, ///< arguments quoted for a shell where needed, separated by blanks
-	PROCID_ENVIRON, ///< separated by newlines, as systemd-coredump writes it
+	PROCID_ENVIRON, ///< escaped as in C, separated by newlines, as systemd-coredump writes it
 	PROCID_CWD,
 	PROCID_ROOT,
 	PROCID_CGROUP, ///< the path of its control group

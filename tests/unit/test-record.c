@@ -235,6 +235,175 @@ static void test_long_message(void **state _unused_)
 	assert_non_null(strstr(message, "more goroutines are in other groups."));
 }
 
+// ---- crashes -----------------------------------------------------------------------------------
+
+static struct record_dump crash_dump(const struct record_crash *crash)
+{
+	struct record_dump dump = example_dump();
+	dump.kind = RECORD_CRASH;
+	dump.crash = crash;
+	return dump;
+}
+
+static void test_crash(void **state _unused_)
+{
+	static const char packages[] = "{\"server\": {\"buildId\": \"00\", \"name\": \"srv\"}}";
+	_cleanup_(json_destroyp) struct json *json = json_parse(packages, sizeof(packages) - 1);
+	const struct record_crash crash = {
+		.signal = SIGSEGV, .dumpable = 1, .by_pidfd = true, .rlimit_core = 4096,
+		.hostname = "inside", .packages = json, .package_name = "srv",
+		.package_version = "1.0", .suppressed = 3, .degraded = "stream partial",
+		.stacks = "Module x without build-id.\nStack trace of thread 1:\n#0  0x1 f (x + 0x1)\n",
+		.owner_reads = true,
+	};
+	struct procid id = example();
+	struct record_dump dump = crash_dump(&crash);
+	dump.partial = true;
+	id.ns_pid = 7;
+	(void)snprintf(id.container.pod, sizeof(id.container.pod), "web-1");
+	_cleanup_(record_destroyp) struct record *record = make(&id, &dump);
+	assert_field(record, "MESSAGE_ID", "fc2e22bc6ee647b6b90729ab34a250b1");
+	assert_field(record, "PRIORITY", "2");
+	assert_field(record, "COREDUMP_SIGNAL", "11");
+	assert_field(record, "COREDUMP_SIGNAL_NAME", "SIGSEGV");
+	assert_field(record, "COREDUMP_TIMESTAMP", "1700000000123456");
+	assert_field(record, "COREDUMP_RLIMIT", "4096");
+	assert_field(record, "COREDUMP_HOSTNAME", "inside");
+	assert_field(record, "COREDUMP_DUMPABLE", "1");
+	assert_field(record, "COREDUMP_BY_PIDFD", "1");
+	assert_field(record, "COREDUMP_TRUNCATED", "1");
+	assert_field(record, "COREDUMP_PACKAGE_JSON", json_text(json));
+	assert_field(record, "COREDUMP_PACKAGE_NAME", "srv");
+	assert_field(record, "COREDUMP_PACKAGE_VERSION", "1.0");
+	assert_field(record, "PROCSNAP_KIND", "crash");
+	assert_field(record, "PROCSNAP_SUPPRESSED", "3");
+	assert_field(record, "PROCSNAP_DEGRADED", "stream partial");
+	assert_field(record, "PROCSNAP_NS_PID", "7");
+	assert_field(record, "PROCSNAP_POD", "web-1");
+	assert_null(record_field(record, "PROCSNAP_REQUESTER_UID", NULL));
+	assert_null(record_field(record, "PROCSNAP_IMAGE", NULL));
+	assert_field(record, "MESSAGE",
+		     "Process 4242 (server) of user 1000 dumped core.\n"
+		     "The core is not complete.\n"
+		     "3 more crashes like this one have left no core.\n\n"
+		     "Module x without build-id.\nStack trace of thread 1:\n#0  0x1 f (x + 0x1)");
+	// All of it survives the file that keeps it.
+	_cleanup_(json_destroyp) struct json *kept = record_to_json(record);
+	_cleanup_(record_destroyp) struct record *copy = NULL;
+	assert_ok(record_from_json(kept, &copy));
+	assert_field(copy, "MESSAGE", record_field(record, "MESSAGE", NULL));
+}
+
+static void test_signal_names(void **state _unused_)
+{
+	static const struct {
+		int signal;
+		const char *name;
+	} cases[] = { { SIGABRT, "SIGABRT" }, { SIGRTMIN + 3, "SIGRTMIN+3" }, { 0, NULL },
+		      { 32, NULL }, { 4711, NULL }, { -1, NULL } };
+	struct procid id = example();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct record_crash crash = { .signal = cases[i].signal, .dumpable = -1 };
+		struct record_dump dump = crash_dump(&crash);
+		_cleanup_(record_destroyp) struct record *record = make(&id, &dump);
+		const char *name = record_field(record, "COREDUMP_SIGNAL_NAME", NULL);
+		assert_int_equal(!name, !cases[i].name);
+		if (name)
+			assert_string_equal(name, cases[i].name);
+		assert_non_null(record_field(record, "COREDUMP_SIGNAL", NULL));
+		assert_null(record_field(record, "COREDUMP_DUMPABLE", NULL));
+	}
+}
+
+static void test_hostile_crash(void **state _unused_)
+{
+	const struct record_crash crash = {
+		.signal = 6, .dumpable = 1, .owner_reads = true,
+		.hostname = "h\nMESSAGE_ID=x", .package_name = "../\x1b[2J",
+		.stacks = "#0 a\x1b[2J\r\n\xff\nMESSAGE_ID=x",
+	};
+	struct procid id = example();
+	struct record_dump dump = crash_dump(&crash);
+	set(&id, PROCID_COMM, "../../x\n", 8);
+	set(&id, PROCID_CGROUP, "/a\nb", 4);
+	_cleanup_(record_destroyp) struct record *record = make(&id, &dump);
+	assert_field(record, "COREDUMP_HOSTNAME", "h\\x0aMESSAGE_ID=x");
+	assert_field(record, "COREDUMP_PACKAGE_NAME", "../\\x1b[2J");
+	assert_field(record, "COREDUMP_COMM", "../../x\\x0a");
+	assert_field(record, "COREDUMP_CGROUP", "/a\\x0ab");
+	assert_field(record, "MESSAGE_ID", "fc2e22bc6ee647b6b90729ab34a250b1");
+	assert_field(record, "MESSAGE",
+		     "Process 4242 (../../x\\x0a) of user 1000 dumped core.\n\n"
+		     "#0 a\\x1b[2J\\x0d\n\\xff\nMESSAGE_ID=x");
+}
+
+static void test_long_stacks(void **state _unused_)
+{
+	size_t size = 3 << 20, len;
+	char *stacks = malloc(size + 1);
+	assert_non_null(stacks);
+	for (size_t i = 0; i < size; i++)
+		stacks[i] = i % 100 == 99 ? '\n' : 'x';
+	stacks[size] = '\0';
+	const struct record_crash crash = { .signal = 6, .stacks = stacks };
+	struct procid id = example();
+	struct record_dump dump = crash_dump(&crash);
+	_cleanup_(record_destroyp) struct record *record = make(&id, &dump);
+	free(stacks);
+	const char *message = record_field(record, "MESSAGE", &len);
+	assert_true(len > RECORD_STACKS_MAX - 1000 && len < RECORD_STACKS_MAX + 1000);
+	assert_non_null(strstr(message, " lines are left out"));
+}
+
+static void test_go_crash(void **state _unused_)
+{
+	static const char text[] =
+		"{\"runtimes\": [{\"version\": \"go1.24\", \"goroutine_count\": 2,"
+		"\"user_goroutine_count\": 2, \"thread_count\": 3, \"gomaxprocs\": 2,"
+		"\"crash\": {\"goroutine\": 7, \"panics\": [{\"value\": \"first\\u001b\","
+		"\"recovered\": true, \"repanicked\": true}, {\"value\": \"first\"},"
+		"{\"value\": \"second\"}], \"fatal_error\": \"bad\", \"signal\": 11,"
+		"\"signal_text\": \"SIGSEGV: segmentation violation\","
+		"\"signal_address\": \"0x8\"},"
+		"\"groups\": [{\"count\": 1, \"goroutines\": [1], \"states\": {\"select\": 1},"
+		"\"frames\": [{\"function\": \"main.a\"}]},"
+		"{\"count\": 1, \"goroutines\": [7], \"states\": {\"running\": 1},"
+		"\"frames\": [{\"function\": \"main.b\"}]}]}]}";
+	_cleanup_(json_destroyp) struct json *summary = json_parse(text, sizeof(text) - 1);
+	const struct record_crash crash = { .signal = 6 };
+	struct procid id = example();
+	struct record_dump dump = crash_dump(&crash);
+	assert_non_null(summary);
+	dump.summary = summary;
+	_cleanup_(record_destroyp) struct record *record = make(&id, &dump);
+	assert_field(record, "MESSAGE",
+		     "Process 4242 (server) of user 1000 dumped core.\n\n"
+		     "go1.24\n"
+		     "2 goroutines, 0 more of the runtime's own; 3 threads, GOMAXPROCS 2\n"
+		     "panic: first\\x1b [recovered]\n"
+		     "panic: second\n"
+		     "fatal error: bad\n"
+		     "signal SIGSEGV: segmentation violation at address 0x8\n"
+		     "in goroutine 7\n    main.b\n\n"
+		     "1 goroutine [select]\n    main.a\n\n"
+		     "1 goroutine [running]\n    main.b");
+}
+
+/// Of a crash, the core has to allow it, too.
+static void test_who_sends_crash(void **state _unused_)
+{
+	for (int i = 0; i < 4; i++) {
+		const struct record_crash crash = { .signal = 6, .owner_reads = i & 1 };
+		struct procid id = example();
+		struct record_dump dump = crash_dump(&crash);
+		uid_t uid;
+		gid_t gid;
+		id.plain = i & 2;
+		_cleanup_(record_destroyp) struct record *record = make(&id, &dump);
+		assert_int_equal(record_is_for_user(record, &uid, &gid), i == 3);
+	}
+}
+
 // ---- who sends ---------------------------------------------------------------------------------
 
 static void assert_for(const struct procid *id, bool user)
@@ -497,6 +666,12 @@ int main(void)
 		cmocka_unit_test(test_warnings_and_cuts),
 		cmocka_unit_test(test_summary),
 		cmocka_unit_test(test_long_message),
+		cmocka_unit_test(test_crash),
+		cmocka_unit_test(test_signal_names),
+		cmocka_unit_test(test_hostile_crash),
+		cmocka_unit_test(test_long_stacks),
+		cmocka_unit_test(test_go_crash),
+		cmocka_unit_test(test_who_sends_crash),
 		cmocka_unit_test(test_who_sends),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_bad_json),
