@@ -296,7 +296,7 @@ static void test_crash(void **state _unused_)
 
 static void test_signal_names(void **state _unused_)
 {
-	static const struct {
+	const struct {
 		int signal;
 		const char *name;
 	} cases[] = { { SIGABRT, "SIGABRT" }, { SIGRTMIN + 3, "SIGRTMIN+3" }, { 0, NULL },
