@@ -28,7 +28,8 @@ _snapctl_value() {
 			sync.Mutex.Lock sync.WaitGroup.Wait sync.Cond.Wait' -- "$2")
 		;;
 	--top) mapfile -t COMPREPLY < <(compgen -W '5 10 20' -- "$2") ;;
-	--kind) mapfile -t COMPREPLY < <(compgen -W 'live crash' -- "$2") ;;
+	--kind) mapfile -t COMPREPLY < <(compgen -W 'live crash any' -- "$2") ;;
+	-t | --timeout) mapfile -t COMPREPLY < <(compgen -W '30s 1m 10m' -- "$2") ;;
 	--since | --until) mapfile -t COMPREPLY < <(compgen -W '1h 1d 1w' -- "$2") ;;
 	--uid) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
 	--pid) _snapctl_pids "$2" ;;
@@ -109,6 +110,12 @@ _snapctl_list() {
 		--uid= --kind= --since= --until= -1 --last --json --no-legend -h --help'
 }
 
+_snapctl_wait() {
+	local cur=$1 prev=$2
+	_snapctl_value "${prev%=}" "$cur" || _snapctl_options "$cur" '--pid= --comm= --exe= --unit=
+		--uid= --kind= -t --timeout= --json -h --help'
+}
+
 _snapctl_get() { _snapctl_of_ids "$1" "$2" '-o --output= -f --force -q --quiet -h --help'; }
 _snapctl_debug() { _snapctl_of_ids "$1" "$2" '--exe= -h --help'; }
 _snapctl_remove() { _snapctl_of_ids "$1" "$2" '-h --help'; }
@@ -147,12 +154,12 @@ _snapctl() {
 		prev=${COMP_WORDS[COMP_CWORD - 2]}=
 	fi
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'dump goroutines info list get debug remove
+		mapfile -t COMPREPLY < <(compgen -W 'dump goroutines info list wait get debug remove
 			handler status reload gcore -h --help --version' -- "$cur")
 		return
 	fi
 	case $verb in
-	dump | goroutines | info | list | get | debug | remove | handler | status | reload | gcore)
+	dump | goroutines | info | list | wait | get | debug | remove | handler | status | reload | gcore)
 		"_snapctl_$verb" "$cur" "$prev"
 		;;
 	esac

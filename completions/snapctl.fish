@@ -8,6 +8,7 @@ complete -c snapctl -n __fish_use_subcommand -a dump -d 'Write a core of a live 
 complete -c snapctl -n __fish_use_subcommand -a goroutines -d "Tell what a Go program's goroutines do"
 complete -c snapctl -n __fish_use_subcommand -a info -d 'Tell what a core is'
 complete -c snapctl -n __fish_use_subcommand -a list -d 'List the dumps in the store of procsnapd'
+complete -c snapctl -n __fish_use_subcommand -a wait -d 'Wait for the next crash to be recorded'
 complete -c snapctl -n __fish_use_subcommand -a get -d 'Get a dump out of the store'
 complete -c snapctl -n __fish_use_subcommand -a debug -d 'Start the debugger that suits a dump'
 complete -c snapctl -n __fish_use_subcommand -a remove -d 'Remove dumps from the store'
@@ -79,6 +80,18 @@ complete -c snapctl -n $list -s 1 -l last -d 'Only the newest'
 complete -c snapctl -n $list -l json -d 'Print JSON'
 complete -c snapctl -n $list -l no-legend -d 'No headings'
 complete -c snapctl -n $list -s h -l help -d 'Show the options'
+
+# snapctl wait
+set -l wait '__fish_seen_subcommand_from wait'
+complete -c snapctl -n $wait -l pid -x -a '(__fish_complete_pids)' -d 'Only dumps of this process'
+complete -c snapctl -n $wait -l comm -x -d 'Only of processes of this name'
+complete -c snapctl -n $wait -l exe -r -F -d 'Only of this program'
+complete -c snapctl -n $wait -l unit -x -d 'Only of this unit'
+complete -c snapctl -n $wait -l uid -x -a '(__fish_complete_users)' -d 'Only of this user'
+complete -c snapctl -n $wait -l kind -x -a 'live crash any' -d 'These'
+complete -c snapctl -n $wait -s t -l timeout -x -a '30s 1m 10m' -d 'Wait no longer'
+complete -c snapctl -n $wait -l json -d 'Print JSON'
+complete -c snapctl -n $wait -s h -l help -d 'Show the options'
 
 # snapctl get, debug, remove
 set -l ids "(snapctl list --no-legend 2>/dev/null | awk '{ print \$(NF - 1) }')"

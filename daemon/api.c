@@ -122,6 +122,13 @@ static struct snap_error *list(struct manager *manager, struct connection *conne
 	return NULL;
 }
 
+static struct snap_error *wait_for(struct manager *manager, struct connection *connection,
+				   const struct call *call)
+{
+	return events_wait(manager->events, connection, call,
+			   api_is_privileged(manager, connection));
+}
+
 static struct snap_error *get(struct manager *manager, struct connection *connection,
 			      const struct call *call)
 {
@@ -370,6 +377,8 @@ static const struct parameter remove_parameters[] = { { "id", PARAMETER_TEXT, tr
 						      INTERACTIVE,
 						      { .name = NULL } };
 static const struct parameter reload_parameters[] = { INTERACTIVE, { .name = NULL } };
+static const struct parameter wait_parameters[] = { { "position", PARAMETER_TEXT, false },
+						    { .name = NULL } };
 static const struct parameter dump_parameters[] = {
 	{ "pid", PARAMETER_NUMBER, true },
 	{ "pidFileDescriptor", PARAMETER_NUMBER, false },
@@ -452,6 +461,7 @@ static const struct method {
 	{ "io.procsnap.Dump", api_dump, dump_parameters, false },
 	{ "io.procsnap.Goroutines", api_goroutines, goroutines_parameters, false },
 	{ "io.procsnap.List", list, no_parameters, false },
+	{ "io.procsnap.Wait", wait_for, wait_parameters, false },
 	{ "io.procsnap.Get", get, id_parameters, false },
 	{ "io.procsnap.Remove", remove_dump, remove_parameters, false },
 	{ "io.procsnap.Status", status, no_parameters, false },

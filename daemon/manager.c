@@ -247,6 +247,7 @@ static int on_terminate(sd_event_source *source _unused_,
 		crashes_stop(m->crashes);
 	authorizer_stop(m->authorizer);
 	jobs_stop(m->jobs);
+	events_stop(m->events);
 	server_stop(m->server);
 	(void)sd_event_now(m->event, CLOCK_MONOTONIC, &now);
 	(void)sd_event_add_time(m->event, NULL, CLOCK_MONOTONIC, now + STOP_USEC, 0, on_too_late,
@@ -286,6 +287,8 @@ static struct snap_error *create(struct manager *m, const struct manager_options
 	if (!err)
 		err = add_signals(m);
 	if (!err)
+		err = events_create(&m->events);
+	if (!err)
 		err = jobs_create(m->event, &m->jobs);
 	if (!err)
 		err = server_create(m->event, &callbacks, &m->server);
@@ -320,6 +323,7 @@ void manager_destroy(struct manager *manager)
 	jobs_destroy(manager->jobs);
 	crashes_destroy(manager->crashes);
 	server_destroy(manager->server);
+	events_destroy(manager->events);
 	recorder_destroy(manager->recorder);
 	store_destroy(manager->store);
 	sd_event_source_disable_unref(manager->retention);

@@ -7,6 +7,7 @@
 #include "daemon/authorizer.h"
 #include "daemon/config.h"
 #include "daemon/crashes.h"
+#include "daemon/events.h"
 #include "daemon/jobs.h"
 #include "daemon/recorder.h"
 #include "daemon/server.h"
@@ -26,6 +27,7 @@ struct manager {
 	struct store *store; ///< NULL when it cannot be used; store_why says why
 	char *store_why;
 	struct recorder *recorder;
+	struct events *events;
 	struct jobs *jobs;
 	struct crashes *crashes; ///< NULL without a store
 	struct server *server;

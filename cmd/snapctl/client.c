@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,13 +105,17 @@ static struct snap_error *wait_some(struct talk *talk, bool *ret_some)
 {
 	struct pollfd fds[] = { { .fd = talk->link.fd, .events = POLLIN },
 				{ .fd = talk->signals, .events = POLLIN } };
-	uint64_t now = snap_now_ns(), end = talk->cancel_end_ns;
+	uint64_t now = snap_now_ns(), end = talk->cancel_end_ns, late = talk->call->deadline_ns;
 	*ret_some = false;
 	if (end && now >= end)
 		return cancelled_error();
+	if (late && now >= late)
+		return snap_error_new(SNAP_CANCELLED, "nothing came in time");
+	end = late && (!end || late < end) ? late : end;
 	if (varlink_unsent(&talk->link))
 		fds[0].events |= POLLOUT;
-	int r = poll(fds, ARRAY_SIZE(fds), end ? (int)((end - now) / 1000000 + 1) : -1);
+	uint64_t ms = end ? (end - now) / 1000000 + 1 : 0;
+	int r = poll(fds, ARRAY_SIZE(fds), end ? (int)MIN(ms, (uint64_t)INT_MAX) : -1);
 	if (r < 0 && errno != EINTR)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot wait for procsnapd");
 	if (r > 0 && fds[1].revents)

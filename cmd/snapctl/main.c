@@ -21,6 +21,7 @@ static const struct verb {
 	  "Tell what a Go program's goroutines do" },
 	{ "info", "[OPTION...] CORE|ID", verb_info, "Tell what a core is" },
 	{ "list", "[OPTION...]", verb_list, "List the dumps in the store of procsnapd" },
+	{ "wait", "[OPTION...]", verb_wait, "Wait for the next crash to be recorded" },
 	{ "get", "[OPTION...] ID", verb_get, "Get a dump out of the store" },
 	{ "debug", "[OPTION...] ID|CORE", verb_debug, "Start the debugger that suits a dump" },
 	{ "remove", "ID...", verb_remove, "Remove dumps from the store" },

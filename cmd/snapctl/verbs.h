@@ -15,6 +15,7 @@ int verb_gcore(int argc, char *argv[]);
 int verb_goroutines(int argc, char *argv[]);
 int verb_info(int argc, char *argv[]);
 int verb_list(int argc, char *argv[]);
+int verb_wait(int argc, char *argv[]);
 int verb_get(int argc, char *argv[]);
 int verb_debug(int argc, char *argv[]);
 int verb_remove(int argc, char *argv[]);
