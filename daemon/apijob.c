@@ -342,7 +342,7 @@ static void tell(const struct apijob *job, const struct store_entry *entry)
 	if (err)
 		manager_log(LOG_WARNING, "%s", err->message);
 	snap_error_destroy(err);
-	events_add(job->manager->events, entry->uid, entry->flags & STORE_OWNER_READS, description);
+	manager_announce(job->manager, entry->uid, entry->flags & STORE_OWNER_READS, description);
 }
 
 // ---- while it runs, and its end ------------------------------------------------------------

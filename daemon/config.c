@@ -29,6 +29,7 @@ enum value_type {
 	VALUE_GROUP, ///< char *
 	VALUE_WORD, ///< unsigned int: index into words[] from min on, up to max
 	VALUE_CHOICE, ///< enum config_choice
+	VALUE_PATH, ///< char *
 };
 
 /// What keys of VALUE_WORD take, in the order of their enums.
@@ -86,6 +87,13 @@ static const struct {
 	// Whoever installs procsnap may have another handler, and knows why.
 	KEY("Crash", "Handler", handler, VALUE_WORD, 0, 2, "no, pipe or socket", "no"),
 	KEY("Crash", "HandlerOnStop", handler_on_stop, VALUE_WORD, 3, 4, "keep or restore", "keep"),
+	// What is run is not ours, so it is nobody's business unless it is said whose.
+	KEY("Hook", "OnDump", on_dump, VALUE_PATH, 0, 0, "the absolute path of a program", ""),
+	KEY("Hook", "OnDumpUser", on_dump_user, VALUE_GROUP, 0, 0, "the name or number of a user",
+	    "nobody"),
+	// Sending a mail takes seconds; what takes longer should not keep the next one waiting.
+	KEY("Hook", "OnDumpTimeout", on_dump_timeout_ns, VALUE_TIME, 1, CONFIG_INFINITY, TIMES,
+	    "30s"),
 #undef KEY
 };
 
@@ -175,6 +183,19 @@ static int set_choice(const char *value, enum config_choice *ret)
 	return r;
 }
 
+/// An absolute path without ".." and without anything that a log would escape; "" for none.
+static int set_path(const char *value, char **ret)
+{
+	char *copy = NULL;
+	if (*value && (*value != '/' || strstr(value, "/../") || !snap_is_printable(value)))
+		return -EINVAL;
+	if (*value && !(copy = strdup(value)))
+		return -ENOMEM;
+	free(*ret);
+	*ret = copy;
+	return 0;
+}
+
 static int set_value(struct config *config, size_t key, const char *value)
 {
 	void *field = (char *)config + keys[key].offset;
@@ -191,6 +212,8 @@ static int set_value(struct config *config, size_t key, const char *value)
 		return set_word(key, value, field);
 	case VALUE_CHOICE:
 		return set_choice(value, field);
+	case VALUE_PATH:
+		return set_path(value, field);
 	case VALUE_LEVEL:
 		r = parse_number(key, value, &v);
 		if (r == 0)
@@ -225,6 +248,8 @@ void config_destroy(struct config *config)
 		free(config->warnings[i]);
 	free(config->warnings);
 	free(config->group);
+	free(config->on_dump);
+	free(config->on_dump_user);
 	free(config);
 }
 

@@ -73,6 +73,10 @@ struct config {
 	// [Crash]
 	unsigned int handler; ///< enum config_handler
 	unsigned int handler_on_stop; ///< enum config_on_stop
+	// [Hook]
+	char *on_dump; ///< absolute path of a program; NULL: none
+	char *on_dump_user; ///< name or number; never NULL
+	uint64_t on_dump_timeout_ns; ///< CONFIG_INFINITY
 
 	char **warnings; ///< lines to log, what is from outside escaped
 	size_t n_warnings;

@@ -52,6 +52,13 @@ void manager_log_removals(struct store_removals *removals)
 	}
 }
 
+void manager_announce(struct manager *manager, uid_t uid, bool owner_reads, struct json *entry)
+{
+	if (entry)
+		ondump_add(manager->ondump, entry);
+	events_add(manager->events, uid, owner_reads, entry);
+}
+
 // ---- configuration -------------------------------------------------------------------------
 
 static uint64_t limit_or_none(uint64_t value)
@@ -91,13 +98,15 @@ static struct snap_error *find_group(const struct config *config, gid_t *ret)
 }
 
 static struct snap_error *load_config(const struct manager *m, struct config **ret,
-				      gid_t *ret_group)
+				      gid_t *ret_group, struct ondump_user *ret_user)
 {
 	_cleanup_(config_destroyp) struct config *config = NULL;
 	struct snap_error *err = m->config_path ? config_load_file(m->config_path, &config) :
 						  config_load("", &config);
 	if (!err)
 		err = find_group(config, ret_group);
+	if (!err)
+		err = ondump_find_user(config, ret_user);
 	if (err)
 		return err;
 	for (size_t i = 0; i < config->n_warnings; i++)
@@ -142,6 +151,7 @@ static void apply_config(struct manager *m)
 	jobs_configure(m->jobs, m->config);
 	server_configure(m->server, m->config);
 	authorizer_configure(m->authorizer, m->config);
+	ondump_configure(m->ondump, m->config, m->ondump_user);
 	struct snap_error *err = m->store ? store_usage(m->store, &usage) : NULL;
 	if (m->store && !err) {
 		const struct retention_limits limits = limits_from(m->config, usage.fs_bytes);
@@ -156,7 +166,8 @@ struct snap_error *manager_reload(struct manager *manager)
 {
 	struct config *config = NULL;
 	gid_t group;
-	struct snap_error *err = load_config(manager, &config, &group);
+	struct ondump_user user = { 0 };
+	struct snap_error *err = load_config(manager, &config, &group, &user);
 	if (err) {
 		manager_log(LOG_ERR, "the configuration stays as it was: %s", err->message);
 		return err;
@@ -164,6 +175,7 @@ struct snap_error *manager_reload(struct manager *manager)
 	config_destroy(manager->config);
 	manager->config = config;
 	manager->group = group;
+	manager->ondump_user = user;
 	apply_config(manager);
 	manager_log(LOG_INFO, "the configuration was read anew");
 	return NULL;
@@ -283,11 +295,13 @@ static struct snap_error *create(struct manager *m, const struct manager_options
 	if (r < 0)
 		return snap_error_errno(SNAP_FAILED, -r, "cannot make an event loop");
 	m->config_path = options->config_path ? strdup(options->config_path) : NULL;
-	struct snap_error *err = load_config(m, &m->config, &m->group);
+	struct snap_error *err = load_config(m, &m->config, &m->group, &m->ondump_user);
 	if (!err)
 		err = add_signals(m);
 	if (!err)
 		err = events_create(&m->events);
+	if (!err)
+		err = ondump_create(m->event, &m->ondump);
 	if (!err)
 		err = jobs_create(m->event, &m->jobs);
 	if (!err)
@@ -324,6 +338,7 @@ void manager_destroy(struct manager *manager)
 	crashes_destroy(manager->crashes);
 	server_destroy(manager->server);
 	events_destroy(manager->events);
+	ondump_destroy(manager->ondump);
 	recorder_destroy(manager->recorder);
 	store_destroy(manager->store);
 	sd_event_source_disable_unref(manager->retention);

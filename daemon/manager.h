@@ -9,6 +9,7 @@
 #include "daemon/crashes.h"
 #include "daemon/events.h"
 #include "daemon/jobs.h"
+#include "daemon/ondump.h"
 #include "daemon/recorder.h"
 #include "daemon/server.h"
 #include "daemon/store.h"
@@ -28,6 +29,8 @@ struct manager {
 	char *store_why;
 	struct recorder *recorder;
 	struct events *events;
+	struct ondump *ondump;
+	struct ondump_user ondump_user;
 	struct jobs *jobs;
 	struct crashes *crashes; ///< NULL without a store
 	struct server *server;
@@ -50,6 +53,9 @@ DEFINE_CLEANUP(struct manager *, manager_destroy);
 struct snap_error *manager_run(struct manager *manager) _must_check_;
 /// Reads the configuration anew; what was in force stays so after an error.
 struct snap_error *manager_reload(struct manager *manager) _must_check_;
+/// Tells those who wait, and OnDump=, of a dump that has been recorded. Takes ownership of @entry,
+/// an Entry of the interface.
+void manager_announce(struct manager *manager, uid_t uid, bool owner_reads, struct json *entry);
 /// Tells the log, and destroys, what was removed from the store.
 void manager_log_removals(struct store_removals *removals);
 /// A line for the log (stderr, which is the journal under systemd), at a level of syslog(3).

@@ -50,3 +50,11 @@ struct snap_error *privilege_drop(void)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot give up capabilities");
 	return NULL;
 }
+
+int privilege_drop_all(void)
+{
+	_cleanup_(cap_freep) cap_t none = cap_init();
+	if (!none)
+		return -ENOMEM;
+	return cap_set_proc(none) < 0 ? -errno : 0;
+}

@@ -16,3 +16,6 @@
  * A capability that we do not have in the first place is no error: what needs it says so.
  */
 struct snap_error *privilege_drop(void) _must_check_;
+/// Gives up all capabilities that there are, for what the administrator has run. They survive a
+/// change of ids where SECBIT_NO_SETUID_FIXUP is set. A negative errno.
+int privilege_drop_all(void);

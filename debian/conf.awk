@@ -7,7 +7,7 @@ function key_ends() {
 		return
 	if (match(text, /\*[^* ]+\* by default\./))
 		print "#" key substr(text, RSTART + 1, index(substr(text, RSTART + 1), "*") - 1)
-	else if (text ~ /Nobody by default\./)
+	else if (text ~ /(Nobody|None) by default\./)
 		print "#" key
 	else
 		failed = "no default of " key

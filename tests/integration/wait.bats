@@ -139,3 +139,101 @@ waiter_ends() {
 	snapctl dump --store -q "$PID"
 	daemon_lives
 }
+
+# ---- OnDump= ---------------------------------------------------------------------------------
+
+# hook LINE...: a shell script that the daemon runs, as a user who may write to $OUT.
+hook() {
+	printf '%s\n' '#!/bin/sh' "$@" >"$DIR/hook"
+	chmod 755 "$DIR/hook"
+}
+
+# The log has that line by now.
+logged() {
+	grep -q -- "$1" "$DIR/log"
+}
+
+@test "OnDump= runs after each record, as somebody without privileges, with a clean environment" {
+	hook "env | sort >$OUT/env.tmp" "{ id -u; id -G; cat /proc/self/status; ls -l /proc/self/fd; pwd
+		cat; } >$OUT/who" "mv $OUT/env.tmp $OUT/env"
+	SECRET=x daemon_start '[Hook]' "OnDump=$DIR/hook"
+	sleep 300 3>&- &
+	PID=$!
+	STARTED+=("$PID")
+	snapctl dump --store --json "$PID"
+	wait_for test -e "$OUT/env"
+	# A shell adds the first four itself; a process need not be in a unit.
+	[ "$(cut -d= -f1 "$OUT/env" | grep -Ev '^(_|PWD|OLDPWD|SHLVL|PROCSNAP_UNIT)$' | tr '\n' ' ')" = \
+		"PATH $(printf 'PROCSNAP_%s ' COMM EXE FILENAME GID HOSTNAME ID KIND PARTIAL PID \
+			SIGNAL TIMESTAMP_USEC UID)" ]
+	grep -Fx "PROCSNAP_ID=$(field .id)" "$OUT/env"
+	grep -Fx "PROCSNAP_FILENAME=$(field .path)" "$OUT/env"
+	grep -Fx "PROCSNAP_PID=$PID" "$OUT/env"
+	grep -Fx PROCSNAP_KIND=live "$OUT/env"
+	grep -Fx PROCSNAP_COMM=sleep "$OUT/env"
+	[ "$(head -1 "$OUT/who")" = "$(id -u nobody)" ]
+	[ "$(sed -n 2p "$OUT/who")" = "$(id -g nobody)" ]
+	grep -E '^CapPrm:\s0+$' "$OUT/who"
+	grep -E '^CapEff:\s0+$' "$OUT/who"
+	grep -E '^NoNewPrivs:\s1$' "$OUT/who"
+	grep -E '^SigBlk:\s0+$' "$OUT/who"
+	[ "$(tail -1 "$OUT/who")" = / ]
+}
+
+@test "OnDump=: names of others have no newlines" {
+	hook "env >>$OUT/env; echo end >>$OUT/env"
+	daemon_start '[Hook]' "OnDump=$DIR/hook" "OnDumpUser=$(id -un "$(id -u nobody)")"
+	mkdir -p "$OUT/e"
+	cp /bin/sleep "$OUT/e/"$'a\nPROCSNAP_X=1'
+	"$OUT/e/"$'a\nPROCSNAP_X=1' 300 3>&- &
+	STARTED+=($!)
+	snapctl dump --store -q $!
+	expect 0
+	wait_for grep -qx end "$OUT/env"
+	! grep -q ^PROCSNAP_X "$OUT/env" || fail "$(cat "$OUT/env")"
+	grep -F 'PROCSNAP_EXE=' "$OUT/env" | grep -F 'a\x0aPROCSNAP_X=1'
+}
+
+@test "OnDump=: one at a time, killed when its time is up, and its failure is only logged" {
+	hook "[ ! -e $OUT/running ] || echo two >>$OUT/wrong" ": >$OUT/running" \
+		"[ \$(wc -l <$OUT/ran) != 1 ] || { sleep 300 & echo \$! >$OUT/child; wait; }" \
+		"rm $OUT/running" "echo x >>$OUT/ran" "exit 3"
+	: >"$OUT/ran"
+	chmod 666 "$OUT/ran"
+	daemon_start '[Hook]' "OnDump=$DIR/hook" OnDumpTimeout=1
+	target_start simple
+	snapctl dump --store -q "$PID"
+	expect 0
+	wait_for logged 'hook ended with status 3'
+	snapctl dump --store -q "$PID" # hangs
+	snapctl dump --store -q "$PID"
+	wait_for logged 'its time was up'
+	wait_for gone "$(cat "$OUT/child")"
+	daemon_lives
+	# What it left behind is not our lock.
+	[ ! -e "$OUT/wrong" ] || [ "$(wc -l <"$OUT/wrong")" = 1 ]
+	daemon_config '[Hook]' OnDump=/nonexistent/hook
+	snapctl reload
+	expect 0
+	snapctl dump --store -q "$PID"
+	expect 0
+	wait_for logged 'could not be started'
+	daemon_config '[Hook]' OnDump=/bin/true OnDumpUser=no-such-user
+	snapctl reload
+	expect 2
+	[[ $errors == *"no user 'no-such-user'"* ]]
+	daemon_config
+	snapctl reload
+	snapctl dump --store -q "$PID"
+	expect 0
+}
+
+@test "OnDump= ends with the daemon" {
+	hook "sleep 300 & echo \$! >$OUT/child; wait"
+	daemon_start '[Hook]' "OnDump=$DIR/hook"
+	target_start simple
+	snapctl dump --store -q "$PID"
+	wait_for test -s "$OUT/child"
+	daemon_stop
+	wait_for gone "$(cat "$OUT/child")"
+}

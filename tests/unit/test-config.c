@@ -165,6 +165,9 @@ static void test_defaults(void **state _unused_)
 	assert_true(c->command_line);
 	assert_false(c->environment);
 	assert_int_equal(c->summary_bytes, 1 << 20);
+	assert_null(c->on_dump);
+	assert_string_equal(c->on_dump_user, "nobody");
+	assert_int_equal(c->on_dump_timeout_ns, 30 * SECOND);
 	assert_int_equal(c->n_warnings, 0);
 }
 
@@ -175,7 +178,8 @@ static void test_all_keys(void **state _unused_)
 		      "MaxPerExecutable=3\nCompress=0\nKeepPartial=yes\n;\n"
 		      "[Access]\nGroup=ops\n[Limits]\nMaxJobs=8\nMaxJobsPerUser=4\nMaxQueue=0\n"
 		      "MaxConnections=10\nMaxConnectionsPerUser=5\nJobTimeout=1h\nJobMemory=25%\n"
-		      "[Record]\nCommandLine=no\nEnvironment=on\nSummaryBytes=16M");
+		      "[Record]\nCommandLine=no\nEnvironment=on\nSummaryBytes=16M\n"
+		      "[Hook]\nOnDump=/usr/bin/true\nOnDumpUser=ops\nOnDumpTimeout=1min");
 	assert_int_equal(c->max_use.bytes, 20ULL << 30);
 	assert_int_equal(c->max_use.percent, 0);
 	assert_int_equal(c->keep_free.percent, 7);
@@ -194,6 +198,9 @@ static void test_all_keys(void **state _unused_)
 	assert_false(c->command_line);
 	assert_true(c->environment);
 	assert_int_equal(c->summary_bytes, 16 << 20);
+	assert_string_equal(c->on_dump, "/usr/bin/true");
+	assert_string_equal(c->on_dump_user, "ops");
+	assert_int_equal(c->on_dump_timeout_ns, 60 * SECOND);
 	assert_int_equal(c->n_warnings, 0);
 }
 
@@ -231,6 +238,10 @@ static void test_mistakes(void **state _unused_)
 	       "x.conf:2: MaxPerExecutable= takes a number from 1, or infinity, not '0'");
 	REFUSE("[Record]\nSummaryBytes=10%",
 	       "x.conf:2: SummaryBytes= takes a size from 0 to 16M, not '10%'");
+	REFUSE("[Hook]\nOnDump=true",
+	       "x.conf:2: OnDump= takes the absolute path of a program, not 'true'");
+	REFUSE("[Hook]\nOnDump=/usr/../x",
+	       "x.conf:2: OnDump= takes the absolute path of a program, not '/usr/../x'");
 	REFUSE("[Access]\nGroup=a b\x1b",
 	       "x.conf:2: Group= takes the name or number of a group, not 'a b\\x1b'");
 	REFUSE("MaxUse=1", "x.conf:1: a key before the first section: 'MaxUse=1'");
