@@ -82,7 +82,8 @@ static int on_line(void *userdata, const char *kind, const struct json *value)
 	return 0;
 }
 
-/// What the file system says of it: {"path", "bytes", "bytes_on_disk", "modified_ns"}.
+/// What the file system says of it: {"path", "bytes", "bytes_on_disk", "modified_ns"}; the store adds
+/// "kind" and "signal".
 static struct json *file_json(const char *path)
 {
 	enum { BLOCK = 512 };
@@ -93,8 +94,13 @@ static struct json *file_json(const char *path)
 	// Why the daemon does not give it is told by whoever reads it next.
 	if (client_is_id(path))
 		snap_error_destroy(client_get(path, &stored, &fd));
-	const char *file = json_get_text(json_get(stored, "entry"), "file");
+	const struct json *entry = json_get(stored, "entry");
+	const char *file = json_get_text(entry, "file"), *kind = json_get_text(entry, "kind");
 	json_set_text(json, "path", file ? file : path);
+	if (kind) {
+		json_set_text(json, "kind", kind);
+		json_set_u64(json, "signal", json_get_u64(entry, "signal", 0));
+	}
 	if (fd >= 0 ? fstat(fd, &st) < 0 : stat(path, &st) < 0)
 		return json;
 	json_set_u64(json, "bytes", (uint64_t)st.st_size);

@@ -9,6 +9,7 @@
 #include "goframe.h"
 #include "gotext.h"
 #include "gotraceback.h"
+#include "listing.h"
 #include "when.h"
 
 enum {
@@ -34,6 +35,20 @@ static void print_file(const struct infotext *t, const struct json *core)
 		json_get_u64(core, "bytes", 0) != json_get_u64(t->file, "bytes", 0) ?
 			", compressed" :
 			"");
+}
+
+/// What the store says of it; a file outside has nothing like that.
+static void print_kind(const struct infotext *t)
+{
+	char signal[24];
+	uint64_t number = json_get_u64(t->file, "signal", 0);
+	if (!json_get_text(t->file, "kind"))
+		return;
+	label(t, "Kind");
+	fputs(gotext_of(t->file, "kind"), t->out);
+	if (number)
+		fprintf(t->out, ", %s", listing_signal(number, signal));
+	fputc('\n', t->out);
 }
 
 static void print_process(const struct infotext *t, const struct json *core)
@@ -121,6 +136,7 @@ static void print_core(struct infotext *t, const struct json *core)
 {
 	t->has_core = true;
 	print_file(t, core);
+	print_kind(t);
 	print_process(t, core);
 	print_time(t, core);
 	print_maker(t, core);

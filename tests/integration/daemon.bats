@@ -292,6 +292,9 @@ as_readers_see() { # CORE
 	snapctl info "$id"
 	expect 0
 	[[ $output == *simple* ]]
+	grep -qE '^ +Kind: live$' <<<"$output"
+	snapctl info --json "$id"
+	[ "$(field .file.kind)" = live ]
 	ask Get "{\"id\":\"$id\"}"
 	answered ".entry.id == \"$id\" and .metadata.result.pid == $PID and .fileDescriptor == 0"
 	"$VARLINK" "$PROCSNAP_SOCKET" "send={\"method\":\"io.procsnap.Get\",\"parameters\":{
