@@ -336,17 +336,20 @@ INSTALLED := $(BUILD)/snapctl:$(BINDIR) $(BUILD)/procsnapd:$(LIBEXECDIR) \
 	$(BUILD)/procsnap-unwind:$(LIBEXECDIR) $(BUILD)/procsnap-corehook:$(LIBEXECDIR)
 INSTALLED_DATA := $(foreach m,$(MAN),$(m):$(MANDIR)/man$(subst .,,$(suffix $(m)))) \
 	completions/_snapctl:$(ZSHCOMPDIR) completions/snapctl.fish:$(FISHCOMPDIR) \
-	systemd/units/procsnapd.socket:$(UNITDIR) $(BUILD)/gen/procsnapd.service:$(UNITDIR) \
+	$(patsubst %,systemd/units/%.socket:$(UNITDIR),procsnapd procsnap-coredump) \
+	$(patsubst %,$(BUILD)/gen/%.service:$(UNITDIR),procsnapd procsnap-coredump) \
 	systemd/sysusers/procsnap.conf:$(SYSUSERSDIR) systemd/polkit/io.procsnap.policy:$(POLKITDIR) \
 	systemd/tmpfiles/procsnap.conf:$(TMPFILESDIR) systemd/catalog/procsnap.catalog:$(CATALOGDIR)
 file_of = $(firstword $(subst :, ,$(1)))
 folder_of = $(lastword $(subst :, ,$(1)))
 
-$(BUILD)/gen/procsnapd.service: systemd/units/procsnapd.service
+$(BUILD)/gen/%.service: systemd/units/%.service
 	$(Q)mkdir -p $(@D)
 	$(Q)sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' $< >$@
 
-install: all $(BUILD)/gen/procsnapd.service ## Install below DESTDIR and PREFIX (/usr/local)
+SERVICES := $(patsubst systemd/units/%,$(BUILD)/gen/%,$(wildcard systemd/units/*.service))
+
+install: all $(SERVICES) ## Install below DESTDIR and PREFIX (/usr/local)
 	$(Q)$(foreach i,$(INSTALLED),$(INSTALL) -D -m 755 -t $(DESTDIR)$(call folder_of,$(i)) \
 		$(call file_of,$(i)) &&) true
 	$(Q)$(foreach i,$(INSTALLED_DATA),$(INSTALL) -D -m 644 -t $(DESTDIR)$(call folder_of,$(i)) \

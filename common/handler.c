@@ -74,7 +74,7 @@ static struct snap_error *check_socket(const struct handler_options *options)
 	if (!sysctl_is_listening(options->root, COREPATTERN_SOCKET_PATH))
 		return snap_error_new(SNAP_FAILED,
 				      "nobody listens on '" COREPATTERN_SOCKET_PATH "'; start "
-				      "procsnapd first");
+				      "procsnap-coredump.socket first");
 	return NULL;
 }
 

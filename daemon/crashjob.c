@@ -226,6 +226,17 @@ static struct json *metadata_of(const struct crashjob *job, const struct json *m
 	return metadata;
 }
 
+/// Whoever waits for crashes hears of it.
+static void announce(const struct crashjob *job, const struct store_entry *entry)
+{
+	struct json *description = NULL;
+	struct snap_error *err = store_describe(job->manager->store, entry, &description);
+	if (err)
+		manager_log(LOG_WARNING, "%s", err->message);
+	snap_error_destroy(err);
+	manager_announce(job->manager, entry->uid, entry->flags & STORE_OWNER_READS, description);
+}
+
 static struct snap_error *publish(struct crashjob *job, const struct json *made)
 {
 	_cleanup_store_removals_ struct store_removals removals = { 0 };
@@ -260,6 +271,7 @@ static struct snap_error *publish(struct crashjob *job, const struct json *made)
 	manager_log(LOG_INFO, "process %d of user %u crashed by signal %d: %s", id->pid, id->uid,
 		    signal_of(job), entry->name);
 	add_record(job, made, path, entry, NULL);
+	announce(job, entry);
 	forget(job);
 	return NULL;
 }

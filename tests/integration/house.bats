@@ -212,6 +212,7 @@ man_fields() {
 	[ "$("$BUILD/procsnap-worker" --version)" = "procsnap-worker $version" ]
 	[ "$("$BUILD/procsnap-analyze" --version)" = "procsnap-analyze $version" ]
 	[ "$("$BUILD/procsnap-unwind" --version)" = "procsnap-unwind $version" ]
+	[ "$("$BUILD/procsnap-corehook" --version)" = "procsnap-corehook $version" ]
 	[ "$("$BUILD/procsnapd" --version)" = "procsnapd $version" ]
 	[[ $("$SNAPCTL" gcore -v) == *" $version" ]]
 	grep -q "^## $version" NEWS
@@ -248,6 +249,8 @@ our_includes() {
 		'daemon daemon/' | 'daemon systemd/' | 'daemon common/' | 'cmd daemon/') ;;
 		'cmd/snapctl cmd/snapctl/' | 'cmd/snapctl common/') ;;
 		'cmd/worker cmd/worker/' | 'cmd cmd/worker/') ;;
+		'cmd/corehook cmd/corehook/' | 'cmd cmd/corehook/') ;;
+		'cmd/corehook ptrace/' | 'cmd/corehook dumper/' | 'cmd/corehook common/') ;;
 		'cmd/worker ptrace/' | 'cmd/worker dumper/' | 'cmd/worker common/') ;;
 		'cmd ptrace/' | 'cmd dumper/' | 'cmd analyzer/' | 'cmd common/') ;;
 		*) bad+="$file includes $name"$'\n' ;;
@@ -306,10 +309,11 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	grep -qx seccomp <<<"$(needed procsnap-analyze)"
 	grep -qx dwarf <<<"$(needed procsnap-analyze)" # which has names of libdw's, and other functions
 	none "$(needed procsnap-analyze | grep -E '^(smartcols|dw|elf|systemd)$')"
+	none "$(needed procsnap-corehook | grep -vE '^(json-c|c)$')"
 	grep -qx dw <<<"$(needed procsnap-unwind)"
 	none "$(needed procsnap-unwind | grep -E '^(smartcols|dwarf|zstd|systemd)$')"
 	local program
-	for program in snapctl procsnapd procsnap-worker procsnap-analyze procsnap-unwind; do
+	for program in snapctl procsnapd procsnap-worker procsnap-analyze procsnap-unwind procsnap-corehook; do
 		[ "$(needed $program | grep -cE '^(dw|dwarf)$')" -le 1 ]
 	done
 }
@@ -324,11 +328,14 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	same installed "$(cd "$dest" && find . -type f)" expected './usr/bin/other
 ./usr/bin/snapctl
 ./usr/libexec/procsnap/procsnap-analyze
+./usr/libexec/procsnap/procsnap-corehook
 ./usr/libexec/procsnap/procsnap-unwind
 ./usr/libexec/procsnap/procsnap-worker
 ./usr/libexec/procsnap/procsnapd
 ./usr/lib/systemd/catalog/procsnap.catalog
 ./usr/lib/systemd/system/procsnapd.service
+./usr/lib/systemd/system/procsnap-coredump.service
+./usr/lib/systemd/system/procsnap-coredump.socket
 ./usr/lib/systemd/system/procsnapd.socket
 ./usr/lib/sysusers.d/procsnap.conf
 ./usr/lib/tmpfiles.d/procsnap.conf
