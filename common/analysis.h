@@ -19,9 +19,9 @@
  *   lines (pipe)       {"KIND": ...} one after the other
  *   the end (socket)   {"done": true} or {"error": ...}
  *
- * With {"traceback": true} the request is about one word of each Go runtime, and the lines are those
- * of core and images and "traceback": {"image", "version", "address", "value", "symbol"} or
- * {"image", "version", "refused"}. Headers and notes may have been made while the process runs then.
+ * With {"traceback": true} the request is about one word of each Go runtime, and the lines are
+ * those of core and images and "traceback": {"image", "version", "address", "value", "symbol"} or
+ * {"image", "version", "refused"}. The process may run meanwhile.
  *
  * The analyzer reads what others wrote, so its answers are checked like anything from outside.
  */

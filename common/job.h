@@ -60,8 +60,8 @@ struct job {
 	int level; ///< of compression
 	struct json *analysis; ///< request of JOB_ANALYZE (common/analysis.h), or NULL
 	/**
-	 * Of JOB_ARM: {"expect", "value"}: sets the word of GOTRACEBACK of a Go program to the value
-	 * if it is as expected; the two may differ in the bits JOB_ARM_BITS only. NULL: only tells
+	 * Of JOB_ARM: {"expect", "value"}: sets the word of GOTRACEBACK of a Go program to the
+	 * value if it is as expected; the two may differ in the bits JOB_ARM_BITS only. NULL: only tells
 	 * where the word is and what it is.
 	 */
 	struct json *arm;

@@ -133,6 +133,24 @@ _snapctl_handler() {
 _snapctl_status() { _snapctl_options "$1" '--json -h --help'; }
 _snapctl_reload() { _snapctl_options "$1" '-h --help'; }
 
+_snapctl_units() {
+	systemctl list-units --no-legend --plain --type=service,scope 2>/dev/null | awk '{ print $1 }'
+}
+
+# Options $2 of a verb, else a process or a unit that begin with $1.
+_snapctl_of_processes() {
+	if [[ $1 == -* ]]; then
+		_snapctl_options "$1" "$2"
+	elif [[ $1 == [0-9]* ]]; then
+		_snapctl_pids "$1"
+	else
+		mapfile -t COMPREPLY < <(compgen -W "$(_snapctl_units)" -- "$1")
+	fi
+}
+
+_snapctl_arm() { _snapctl_of_processes "$1" '-l --list -n --dry-run --json -q --quiet -h --help'; }
+_snapctl_disarm() { _snapctl_of_processes "$1" '--json -q --quiet -h --help'; }
+
 _snapctl_gcore() {
 	local cur=$1 prev=$2 options='-a -o -g -d -h --help -v --version'
 	if [[ $prev == -[ogd] ]]; then
@@ -155,11 +173,12 @@ _snapctl() {
 	fi
 	if ((COMP_CWORD == 1)); then
 		mapfile -t COMPREPLY < <(compgen -W 'dump goroutines info list wait get debug remove
-			handler status reload gcore -h --help --version' -- "$cur")
+			handler status reload arm disarm gcore -h --help --version' -- "$cur")
 		return
 	fi
 	case $verb in
-	dump | goroutines | info | list | wait | get | debug | remove | handler | status | reload | gcore)
+	dump | goroutines | info | list | wait | get | debug | remove | handler | status | reload | \
+		arm | disarm | gcore)
 		"_snapctl_$verb" "$cur" "$prev"
 		;;
 	esac

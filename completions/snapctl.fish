@@ -15,6 +15,8 @@ complete -c snapctl -n __fish_use_subcommand -a remove -d 'Remove dumps from the
 complete -c snapctl -n __fish_use_subcommand -a handler -d 'Make procsnap the handler of crashes'
 complete -c snapctl -n __fish_use_subcommand -a status -d 'Tell what procsnapd is at'
 complete -c snapctl -n __fish_use_subcommand -a reload -d 'Have procsnapd read its configuration'
+complete -c snapctl -n __fish_use_subcommand -a arm -d 'Have a Go program dump core when it panics'
+complete -c snapctl -n __fish_use_subcommand -a disarm -d 'Undo that'
 complete -c snapctl -n __fish_use_subcommand -a gcore -d "Do the same as gdb's gcore would"
 complete -c snapctl -n __fish_use_subcommand -s h -l help -d 'Show the verbs'
 complete -c snapctl -n __fish_use_subcommand -l version -d 'Show the version'
@@ -125,6 +127,23 @@ complete -c snapctl -n $status_ -l json -d 'Print it as JSON'
 complete -c snapctl -n $status_ -s h -l help -d 'Show the options'
 set -l reload '__fish_seen_subcommand_from reload'
 complete -c snapctl -n $reload -s h -l help -d 'Show the options'
+
+# snapctl arm, disarm
+set -l units "(systemctl list-units --no-legend --plain --type=service,scope 2>/dev/null | awk '{ print \$1 }')"
+set -l arm '__fish_seen_subcommand_from arm'
+complete -c snapctl -n $arm -a '(__fish_complete_pids)'
+complete -c snapctl -n $arm -a $units
+complete -c snapctl -n $arm -s l -l list -d 'List the processes that were armed'
+complete -c snapctl -n $arm -s n -l dry-run -d 'Change nothing'
+complete -c snapctl -n $arm -l json -d 'Print the results as JSON'
+complete -c snapctl -n $arm -s q -l quiet -d 'Print errors and warnings only'
+complete -c snapctl -n $arm -s h -l help -d 'Show the options'
+set -l disarm '__fish_seen_subcommand_from disarm'
+complete -c snapctl -n $disarm -a '(__fish_complete_pids)'
+complete -c snapctl -n $disarm -a $units
+complete -c snapctl -n $disarm -l json -d 'Print the results as JSON'
+complete -c snapctl -n $disarm -s q -l quiet -d 'Print errors and warnings only'
+complete -c snapctl -n $disarm -s h -l help -d 'Show the options'
 
 # snapctl gcore
 set -l gcore '__fish_seen_subcommand_from gcore'

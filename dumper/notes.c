@@ -242,6 +242,14 @@ static void add_regsets(const struct snap_thread *thread, struct note_writer *w)
 	}
 }
 
+static void add_process(const struct snapshot *snap, struct note_writer *w)
+{
+	note_write(w, "CORE", NT_AUXV, snap->process.auxv, snap->process.auxv_size,
+		   snap->process.auxv_size);
+	add_files(snap, w);
+	add_machine(snap, w);
+}
+
 void notes_write(const struct snapshot *snap, struct note_writer *w)
 {
 	if (snap->notes) {
@@ -249,18 +257,19 @@ void notes_write(const struct snapshot *snap, struct note_writer *w)
 		put_zeros(w, ALIGN_UP(snap->notes_size, (size_t)4) - snap->notes_size);
 		return;
 	}
+	// Of a process that was only looked at.
+	if (!snap->n_threads) {
+		add_prpsinfo(snap, w);
+		add_process(snap, w);
+	}
 	for (size_t i = 0; i < snap->n_threads; i++) {
 		const struct snap_thread *thread = &snap->threads[i];
 		add_prstatus(snap, thread, w);
 		if (i == 0)
 			add_prpsinfo(snap, w);
 		add_siginfo(w);
-		if (i == 0) {
-			note_write(w, "CORE", NT_AUXV, snap->process.auxv, snap->process.auxv_size,
-				   snap->process.auxv_size);
-			add_files(snap, w);
-			add_machine(snap, w);
-		}
+		if (i == 0)
+			add_process(snap, w);
 		add_regsets(thread, w);
 	}
 }

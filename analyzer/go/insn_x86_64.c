@@ -265,7 +265,7 @@ static void take_modrm(struct decoder *d, struct insn *insn)
 		return;
 	struct span s = span_of(d->code, d->len);
 	if (disp_bytes == 1)
-		insn->disp = (int8_t)span_u8(&s, at);
+		insn->disp = (span_u8(&s, at) ^ 0x80) - 0x80;
 	else if (disp_bytes == 4)
 		insn->disp = (int32_t)span_u32(&s, at);
 }

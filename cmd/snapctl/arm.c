@@ -205,19 +205,24 @@ static void add_warnings(const struct json *found, struct json *warnings)
 					 &pattern) > 0 &&
 		       (pattern[0] == '|' || pattern[0] == '@');
 	if (limit == 0 && !handler)
-		json_add_message(warnings, "its limit on cores (RLIMIT_CORE) is 0, so the kernel "
-					   "writes none; prlimit(1) can raise it");
+		json_add_message(warnings,
+				 "its limit on cores (RLIMIT_CORE) is 0, so the kernel writes none; "
+				 "prlimit(1) can raise it");
 	else if (limit == 0)
-		json_add_message(warnings, "its limit on cores (RLIMIT_CORE) is 0, which the handler "
-					   "in core_pattern may go by; prlimit(1) can raise it");
+		json_add_message(warnings,
+				 "its limit on cores (RLIMIT_CORE) is 0, which the handler in "
+				 "core_pattern may go by; prlimit(1) can raise it");
 	else if (limit == 1 && handler)
-		json_add_message(warnings, "its limit on cores (RLIMIT_CORE) is 1, with which the "
-					   "kernel calls no handler; prlimit(1) can raise it");
+		json_add_message(warnings,
+				 "its limit on cores (RLIMIT_CORE) is 1, with which the kernel "
+				 "calls no handler; prlimit(1) can raise it");
 	else if (limit < UINT64_MAX && !handler)
-		json_add_message(warnings, "its limit on cores (RLIMIT_CORE) may cut the core short");
+		json_add_message(warnings,
+				 "its limit on cores (RLIMIT_CORE) may cut the core short");
 	if (!json_get_bool(found, "plain", true))
-		json_add_message(warnings, "it is not dumpable, so that the kernel may write no core "
-					   "(fs.suid_dumpable)");
+		json_add_message(warnings,
+				 "it is not dumpable, so that the kernel may write no core "
+				 "(fs.suid_dumpable)");
 }
 
 static void print_warnings(const struct json *warnings, pid_t pid)
@@ -392,8 +397,8 @@ static void print_help(bool disarm)
 	else
 		printf("Usage: snapctl arm [OPTION...] PID|UNIT...\n"
 		       "       snapctl arm --list\n\n"
-		       "Has a running Go program dump core at its next panic or fatal signal, as if it\n"
-		       "had been started with GOTRACEBACK=crash. It is not stopped for that.\n\n"
+		       "Has a running Go program dump core at its next panic or fatal signal, as\n"
+		       "if it had been started with GOTRACEBACK=crash. It is not stopped for that.\n\n"
 		       "Options:\n");
 	options_print(arm_rows + (disarm ? OPT_JSON : 0),
 		      ARRAY_SIZE(arm_rows) - (disarm ? OPT_JSON : 0), stdout);

@@ -73,7 +73,8 @@ static bool is_current(const struct json *record, pid_t pid)
 /// Where records are; owned by the caller. NULL: nowhere, or out of memory.
 static char *folder(void)
 {
-	const char *named = secure_getenv("PROCSNAP_ARMED"), *run = secure_getenv("XDG_RUNTIME_DIR");
+	const char *named = secure_getenv("PROCSNAP_ARMED");
+	const char *run = secure_getenv("XDG_RUNTIME_DIR");
 	char *path = NULL;
 	if (named && *named)
 		return strdup(named);
@@ -154,16 +155,17 @@ struct snap_error *armed_write(const struct armed *armed, pid_t pid, struct json
 	const char *text = json_text(record);
 	if (!text)
 		return snap_error_oom();
-	_cleanup_close_ int fd = openat(armed->dirfd, draft.text,
-					O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(armed->dirfd, draft.text, flags, 0600);
 	int r = fd < 0 ? -errno : snap_write_all(fd, text, strlen(text));
 	if (r == 0 && renameat(armed->dirfd, draft.text, armed->dirfd, name.text) < 0)
 		r = -errno;
-	return r < 0 ? snap_error_errno(snap_code_from_errno(-r), -r,
-					"cannot keep what is changed in process %d; nothing was done "
-					"to it",
-					pid) :
-		       NULL;
+	if (r < 0)
+		return snap_error_errno(snap_code_from_errno(-r), -r,
+					"process %d was left alone, since what is changed in it "
+					"cannot be kept",
+					pid);
+	return NULL;
 }
 
 void armed_drop(const struct armed *armed, pid_t pid)

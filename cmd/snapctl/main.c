@@ -29,7 +29,7 @@ static const struct verb {
 	{ "status", "[OPTION...]", verb_status, "Tell what procsnapd is at" },
 	{ "reload", "", verb_reload, "Have procsnapd read its configuration" },
 	{ "arm", "[OPTION...] PID|UNIT...", verb_arm,
-	  "Have a running Go program dump core when it panics" },
+	  "Have a Go program dump core on panic" },
 	{ "disarm", "[OPTION...] PID|UNIT...", verb_disarm, "Undo that" },
 	{ "gcore", "[-a] [-o PREFIX] PID...", verb_gcore, "Do the same as gdb's gcore would" },
 };

@@ -43,7 +43,8 @@ static int read_procs(int group, struct pids *pids)
 	char *save;
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		uint64_t pid;
-		if (snap_parse_u64(line, &pid) == 0 && pid && pid <= INT32_MAX && add(pids, pid) < 0)
+		if (snap_parse_u64(line, &pid) == 0 && pid && pid <= INT32_MAX &&
+		    add(pids, pid) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -159,7 +160,8 @@ struct snap_error *unit_processes(const char *name, pid_t **ret, size_t *ret_n)
 	}
 	free(s.pids.list);
 	if (r < 0)
-		return snap_error_errno(SNAP_FAILED, -r, "cannot list the processes of '%s'", shown);
+		return snap_error_errno(SNAP_FAILED, -r, "cannot list the processes of '%s'",
+					shown);
 	return snap_error_new(SNAP_NO_PROCESS,
 			      s.found ? "the unit '%s' has no processes" :
 					"there is no process and no unit '%s' that runs",

@@ -11,8 +11,8 @@
  * The only place where procsnap changes another process: two bits of one word of a Go program. What
  * makes that safe:
  *
- * - The sandboxed analyzer proves where the word is (analyzer/go/traceback.h), anew for every write.
- *   It gets a descriptor to read memory with, never the one that is written through.
+ * - The sandboxed analyzer proves where the word is (analyzer/go/traceback.h), anew for every
+ *   write. It gets a descriptor to read memory with, never the one that is written through.
  * - /proc/PID/mem stands for the memory that the process had when it was opened. When the process
  *   executes another program, or ends and its number is reused, the write fails.
  * - The word must be in a private mapping that the process itself can write to, and have the value

@@ -76,7 +76,7 @@ fish_options() {
 	fish --no-config -c "source completions/snapctl.fish; complete -C 'snapctl $1 -'" | cut -f 1
 }
 
-VERBS='dump goroutines info list get debug remove handler status reload gcore'
+VERBS='dump goroutines info list wait get debug remove handler status reload arm disarm gcore'
 
 @test "options: --help and the manual list the same" {
 	for verb in $VERBS; do
@@ -163,7 +163,7 @@ man_fields() {
 }
 
 @test "--help: on standard output, within 80 columns, the same as -h" {
-	for verb in '' dump goroutines info handler gcore; do
+	for verb in '' dump goroutines info handler arm disarm gcore; do
 		# shellcheck disable=SC2086 # none or one word
 		"$SNAPCTL" $verb --help >"$DIR/help" 2>"$DIR/err"
 		[ -s "$DIR/help" ]
@@ -181,7 +181,8 @@ man_fields() {
 		'goroutines --id=x a' 'goroutines --top=0 a' 'goroutines --min-wait=1h a' \
 		'goroutines --folded=x a' 'goroutines --json --folded a' 'goroutines --all --pprof=p a' \
 		'goroutines --max-pause=0 1' 'goroutines --attached --all a' 'goroutines --attached --id=1 a' \
-		'goroutines --pprof' 'info' 'info a b' 'info --bogus' 'info --exe' \
+		'goroutines --pprof' 'arm' 'arm --list 1' 'arm -l -n' 'arm 0' 'arm --bogus 1' 'disarm' \
+		'disarm --list' 'info' 'info a b' 'info --bogus' 'info --exe' \
 		'handler' 'handler bogus' 'handler status install' 'handler --bogus' 'handler status --force' \
 		'handler install --json' 'handler uninstall --socket' 'handler install --store'; do
 		local r=0

@@ -105,7 +105,7 @@ static void test_unknown(void **state _unused_)
 		uint8_t code[INSN_MAX_BYTES + 1];
 	} cases[] = {
 		{ 3, { 0x06 } }, // push %es, not in 64 bits
-		{ 3, { 0x27 } }, // daa
+		{ 3, { 0x27 } },
 		{ 3, { 0x82 } },
 		{ 6, { 0xea } },
 		{ 3, { 0x0f, 0x0f } }, // 3DNow

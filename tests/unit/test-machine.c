@@ -102,6 +102,80 @@ static void test_amd64_many(void **state _unused_)
 	}
 }
 
+static void check_accesses(const void *code, size_t len, const struct go_access *want, size_t n)
+{
+	struct go_access found[4];
+	size_t found_n = 99;
+	assert_true(amd64()->accesses(code, len, PC, found, ARRAY_SIZE(found), &found_n));
+	assert_int_equal(found_n, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(found[i].kind, want[i].kind);
+		assert_int_equal(found[i].pc, want[i].pc);
+		assert_int_equal(found[i].addr, want[i].addr);
+	}
+}
+
+/// The end of runtime/debug.SetTraceback, and the load of runtime.dopanic_m.
+static void test_amd64_accesses(void **state _unused_)
+{
+	static const uint8_t code[] = {
+		0x80, 0x3d, 0x7f, 0x46, 0x1e, 0x00, 0x00, // cmpb $0x0,0x1e467f(%rip)
+		0x0b, 0x05, 0xb8, 0x46, 0x1e, 0x00, // or 0x1e46b8(%rip),%eax
+		0x48, 0x8d, 0x0d, 0xbd, 0x76, 0x1b, 0x00, // lea 0x1b76bd(%rip),%rcx
+		0x87, 0x01, // xchg %eax,(%rcx)
+		0x8b, 0x15, 0xb6, 0x2a, 0x1f, 0x00, // mov 0x1f2ab6(%rip),%edx
+	};
+	static const struct go_access want[] = {
+		{ GO_ACCESS_OR, PC + 7, PC + 13 + 0x1e46b8 },
+		{ GO_ACCESS_STORE, PC + 20, PC + 20 + 0x1b76bd },
+		{ GO_ACCESS_LOAD, PC + 22, PC + 28 + 0x1f2ab6 },
+	};
+	check_accesses(code, sizeof(code), want, ARRAY_SIZE(want));
+	// No more room than that is no answer, and neither is half an instruction.
+	struct go_access found[4];
+	size_t n = 0;
+	assert_false(amd64()->accesses(code, sizeof(code), PC, found, 2, &n));
+	assert_false(amd64()->accesses(code, sizeof(code) - 1, PC, found, 4, &n));
+	// xchg %eax,0x10(%rip)
+	check_accesses("\x87\x05\x10\0\0\0", 6,
+		       &(struct go_access){ GO_ACCESS_STORE, PC, PC + 0x16 }, 1);
+	// lea 0x10(%rip),%r9; xchg %eax,(%r9)
+	check_accesses("\x4c\x8d\x0d\x10\0\0\0\x41\x87\x01", 10,
+		       &(struct go_access){ GO_ACCESS_STORE, PC + 7, PC + 0x17 }, 1);
+}
+
+/// What looks like an access of a word, and is none, or of something else.
+static void test_amd64_no_accesses(void **state _unused_)
+{
+	static const struct {
+		size_t len;
+		uint8_t code[16];
+	} cases[] = {
+		{ 7, { 0x48, 0x8b, 0x15, 0x10 } }, // mov 0x10(%rip),%rdx
+		{ 7, { 0x66, 0x8b, 0x15, 0x10 } }, // mov 0x10(%rip),%dx
+		{ 6, { 0x8a, 0x15, 0x10 } }, // mov 0x10(%rip),%dl
+		{ 10, { 0x48, 0xb8, 0x8b, 0x15, 0x10 } }, // movabs $0x10158b,%rax
+		{ 7, { 0x64, 0x8b, 0x15, 0x10 } }, // mov %fs:0x10(%rip),%edx
+		{ 7, { 0x8b, 0x14, 0x25, 0x10 } }, // mov 0x10,%edx
+		// lea 0x10(%rip),%rcx; xchg %rax,(%rcx)
+		{ 10, { 0x48, 0x8d, 0x0d, 0x10, 0, 0, 0, 0x48, 0x87, 0x01 } },
+		// lea 0x10(%rip),%rcx; xchg %eax,(%rdx)
+		{ 9, { 0x48, 0x8d, 0x0d, 0x10, 0, 0, 0, 0x87, 0x02 } },
+		// lea 0x10(%rip),%rcx; xchg %eax,0x4(%rcx)
+		{ 10, { 0x48, 0x8d, 0x0d, 0x10, 0, 0, 0, 0x87, 0x41, 0x04 } },
+		// lea 0x10(%rip),%rcx; xchg %eax,%ecx
+		{ 9, { 0x48, 0x8d, 0x0d, 0x10, 0, 0, 0, 0x87, 0xc1 } },
+		// lea 0x10(%rip),%rcx; xchg %eax,(%rcx,%rcx,1)
+		{ 10, { 0x48, 0x8d, 0x0d, 0x10, 0, 0, 0, 0x87, 0x04, 0x09 } },
+		// lea 0x10(%rip),%rcx; nop; xchg %eax,(%rcx): not next to each other
+		{ 10, { 0x48, 0x8d, 0x0d, 0x10, 0, 0, 0, 0x90, 0x87, 0x01 } },
+		// lea 0x10(%rip),%rsp; xchg %eax,(%rsp)
+		{ 10, { 0x48, 0x8d, 0x25, 0x10, 0, 0, 0, 0x87, 0x04, 0x24 } },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		check_accesses(cases[i].code, cases[i].len, NULL, 0);
+}
+
 // ---- arm64 ---------------------------------------------------------------------------------
 
 static void test_arm64_operands(void **state _unused_)
@@ -256,6 +330,8 @@ int main(void)
 		cmocka_unit_test(test_amd64_operands),
 		cmocka_unit_test(test_amd64_others),
 		cmocka_unit_test(test_amd64_many),
+		cmocka_unit_test(test_amd64_accesses),
+		cmocka_unit_test(test_amd64_no_accesses),
 		cmocka_unit_test(test_arm64_operands),
 		cmocka_unit_test(test_arm64_others),
 		cmocka_unit_test(test_arm64_many),
