@@ -26,12 +26,13 @@ static int read_parent(int procfd, pid_t *ret)
 	if (n < 0)
 		return (int)n;
 	// "PID (NAME) S PARENT ...", and anything in the name.
-	const char *p = strrchr(text, ')');
-	char digits[12];
-	if (!p || sscanf(p, ") %*c %11[0-9]", digits) != 1)
+	char *p = strrchr(text, ')');
+	if (!p || strlen(p) < strlen(") S 1") || p[1] != ' ' || p[3] != ' ')
 		return -EBADMSG;
+	p += strlen(") S ");
+	p[strspn(p, "0123456789")] = '\0';
 	uint64_t pid;
-	int r = snap_parse_u64(digits, &pid);
+	int r = snap_parse_u64(p, &pid);
 	if (r == 0)
 		*ret = (pid_t)pid;
 	return r;

@@ -334,17 +334,6 @@ static void add_record(const struct apijob *job, const struct json *result,
 	snap_error_destroy(err);
 }
 
-/// Whoever waits for dumps hears of it.
-static void tell(const struct apijob *job, const struct store_entry *entry)
-{
-	struct json *description = NULL;
-	struct snap_error *err = store_describe(job->manager->store, entry, &description);
-	if (err)
-		manager_log(LOG_WARNING, "%s", err->message);
-	snap_error_destroy(err);
-	manager_announce(job->manager, entry->uid, entry->flags & STORE_OWNER_READS, description);
-}
-
 // ---- while it runs, and its end ------------------------------------------------------------
 
 static void on_cancel(void *userdata)
@@ -394,7 +383,7 @@ static struct snap_error *finish(struct apijob *job, struct json *result, struct
 	if (!(job->request.job.flags & JOB_DRY_RUN))
 		add_record(job, result, entry, path);
 	if (entry)
-		tell(job, entry);
+		manager_announce_dump(job->manager, entry);
 	return NULL;
 }
 

@@ -71,6 +71,8 @@ static struct snap_error *identify(struct crashjob *job)
 	// Who it was is what the kernel says of the crash, not what its files said.
 	job->id->uid = (uid_t)json_get_u64(job->facts, "uid", job->id->uid);
 	job->id->gid = (gid_t)json_get_u64(job->facts, "gid", job->id->gid);
+	job->id->ids_known |= json_get_u64(job->facts, "uid", UINT64_MAX) <= UINT32_MAX &&
+			      json_get_u64(job->facts, "gid", UINT64_MAX) <= UINT32_MAX;
 	return NULL;
 }
 
@@ -205,12 +207,39 @@ static void forget(struct crashjob *job)
 			    strerror(-r));
 }
 
+/// An Entry of the interface for what is not in the store.
+static void announce(const struct crashjob *job)
+{
+	const struct procid *id = job->id;
+	bool readable = owner_reads(job);
+	struct json *entry = json_new_object();
+	json_set_text(entry, "kind", store_kind_name(STORE_CRASH));
+	json_set_u64(entry, "pid", (uint64_t)id->pid);
+	json_set_u64(entry, "uid", id->uid);
+	json_set_u64(entry, "gid", id->gid);
+	json_set_text(entry, "comm",
+		      procid_text(id, PROCID_COMM) ? procid_text(id, PROCID_COMM) : "");
+	if (procid_text(id, PROCID_EXE))
+		json_set_text(entry, "exe", procid_text(id, PROCID_EXE));
+	if (procid_text(id, PROCID_UNIT))
+		json_set_text(entry, "unit", procid_text(id, PROCID_UNIT));
+	json_set_u64(entry, "timestamp_usec", usec_of(job));
+	json_set_u64(entry, "signal", (uint64_t)MAX(signal_of(job), 0));
+	json_set_bool(entry, "partial", true);
+	json_set_bool(entry, "owner_reads", readable);
+	json_set_bool(entry, "compressed", false);
+	json_set_u64(entry, "core_bytes", 0);
+	json_set_u64(entry, "disk_bytes", 0);
+	manager_announce(job->manager, id->uid, readable, entry);
+}
+
 /// A crash of which there is no core.
 static void record_only(struct crashjob *job, const char *why)
 {
 	manager_log(LOG_NOTICE, "process %d of user %u crashed by signal %d; there is no core: %s",
 		    job->id->pid, job->id->uid, signal_of(job), why);
 	add_record(job, NULL, NULL, NULL, why);
+	announce(job);
 	forget(job);
 }
 
@@ -224,17 +253,6 @@ static struct json *metadata_of(const struct crashjob *job, const struct json *m
 	if (stacks)
 		json_set(metadata, "stacks", TAKE_PTR(stacks));
 	return metadata;
-}
-
-/// Whoever waits for crashes hears of it.
-static void announce(const struct crashjob *job, const struct store_entry *entry)
-{
-	struct json *description = NULL;
-	struct snap_error *err = store_describe(job->manager->store, entry, &description);
-	if (err)
-		manager_log(LOG_WARNING, "%s", err->message);
-	snap_error_destroy(err);
-	manager_announce(job->manager, entry->uid, entry->flags & STORE_OWNER_READS, description);
 }
 
 static struct snap_error *publish(struct crashjob *job, const struct json *made)
@@ -271,7 +289,7 @@ static struct snap_error *publish(struct crashjob *job, const struct json *made)
 	manager_log(LOG_INFO, "process %d of user %u crashed by signal %d: %s", id->pid, id->uid,
 		    signal_of(job), entry->name);
 	add_record(job, made, path, entry, NULL);
-	announce(job, entry);
+	manager_announce_dump(job->manager, entry);
 	forget(job);
 	return NULL;
 }

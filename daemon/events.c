@@ -166,7 +166,9 @@ struct snap_error *events_wait(struct events *events, struct connection *connect
 			       const struct call *call, bool privileged)
 {
 	const char *position = json_get_text(call->parameters, "position");
-	struct waiter now = { .events = events, .connection = connection, .privileged = privileged };
+	struct waiter now = { .events = events,
+			      .connection = connection,
+			      .privileged = privileged };
 	if (!position) {
 		reply(&now, json_new_array());
 		return NULL;

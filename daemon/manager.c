@@ -59,6 +59,16 @@ void manager_announce(struct manager *manager, uid_t uid, bool owner_reads, stru
 	events_add(manager->events, uid, owner_reads, entry);
 }
 
+void manager_announce_dump(struct manager *manager, const struct store_entry *entry)
+{
+	struct json *description = NULL;
+	struct snap_error *err = store_describe(manager->store, entry, &description);
+	if (err)
+		manager_log(LOG_WARNING, "%s", err->message);
+	snap_error_destroy(err);
+	manager_announce(manager, entry->uid, entry->flags & STORE_OWNER_READS, description);
+}
+
 // ---- configuration -------------------------------------------------------------------------
 
 static uint64_t limit_or_none(uint64_t value)

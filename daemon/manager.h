@@ -56,6 +56,8 @@ struct snap_error *manager_reload(struct manager *manager) _must_check_;
 /// Tells those who wait, and OnDump=, of a dump that has been recorded. Takes ownership of @entry,
 /// an Entry of the interface.
 void manager_announce(struct manager *manager, uid_t uid, bool owner_reads, struct json *entry);
+/// The same of a dump in the store.
+void manager_announce_dump(struct manager *manager, const struct store_entry *entry);
 /// Tells the log, and destroys, what was removed from the store.
 void manager_log_removals(struct store_removals *removals);
 /// A line for the log (stderr, which is the journal under systemd), at a level of syslog(3).

@@ -13,9 +13,9 @@
  *
  * One at a time, as a user without privileges, within a time, in a session of its own, with an
  * environment that has nothing of ours: PATH, and PROCSNAP_* with what is known of the dump, in
- * which nothing but printable UTF-8 is left. It inherits /dev/null and our stderr. It is not allowed
- * to become more than it is (no_new_privs) and ends with us. What it does not do well is told the
- * log and nobody else: the dump is recorded already.
+ * which nothing but printable UTF-8 is left. It inherits /dev/null and our stderr. It is not
+ * allowed to become more than it is (no_new_privs) and ends with us. What it does not do well is
+ * told the log and nobody else: the dump is recorded already.
  */
 
 struct ondump;

@@ -182,10 +182,9 @@ void container_from_cgroup(const char *path, struct container *ret)
 		if (inner && folder && !*c.runtime)
 			set_runtime(&c, folder);
 		// containerd: "cri-containerd:ID" or "/kubepods/.../SLICE:cri-containerd:ID".
-		struct name last = n;
 		const char *colon = n.len ? memrchr(n.p, ':', n.len) : NULL;
 		if (!inner && colon) {
-			last = (struct name){ colon + 1, (size_t)(n.p + n.len - colon - 1) };
+			struct name last = { colon + 1, (size_t)(n.p + n.len - colon - 1) };
 			if (take_id(&c, last))
 				set_runtime(&c, "containerd");
 		}
@@ -210,7 +209,8 @@ void container_add_mounts(struct container *c, const char *mountinfo)
 		const char *field[5] = { p };
 		for (size_t i = 1; i < ARRAY_SIZE(field); i++) {
 			const char *from = field[i - 1];
-			const char *blank = from ? memchr(from, ' ', (size_t)(p + len - from)) : NULL;
+			const char *blank =
+				from ? memchr(from, ' ', (size_t)(p + len - from)) : NULL;
 			field[i] = blank ? blank + 1 : NULL;
 		}
 		const char *name = field[4] ? memmem(field[3], (size_t)(field[4] - field[3]), key,
@@ -267,7 +267,8 @@ void container_add_environ(struct container *c, const char *strings, size_t len)
 			pos += n.len + 1;
 			if (!skip(&n, known[i].key))
 				continue;
-			if (n.len <= CONTAINER_TEXT_MAX && (known[i].image ? is_image(n) : is_host(n)))
+			if (n.len <= CONTAINER_TEXT_MAX &&
+			    (known[i].image ? is_image(n) : is_host(n)))
 				copy(n, known[i].value, CONTAINER_TEXT_MAX + 1);
 			break;
 		}

@@ -428,7 +428,7 @@ struct snap_error *procid_create(const struct pidref *ref, uint32_t flags, struc
 	if (procfd < 0)
 		return snap_error_errno(SNAP_FAILED, -procfd, "cannot open /proc/%d", ref->pid);
 	struct snap_error *err = procid_create_at(procfd, ref->pid, flags, &id);
-	if (err)
+	if (err || !id)
 		return err;
 	if (!id->ids_known && pidref_verify(ref) < 0)
 		return snap_error_new(SNAP_NO_PROCESS, "process %d is gone", ref->pid);

@@ -72,7 +72,7 @@ struct record_crash {
 	/// Object keyed by the name of a module: {"buildId", "name", "version", ...}, or NULL.
 	const struct json *packages;
 	const char *package_name, *package_version; ///< of the program, or NULL
-	uint64_t suppressed; ///< crashes like this one of which there is no core, since the last one
+	uint64_t suppressed; ///< crashes like this one without a core, since the last one
 	/// What could not be done as it should: words such as "stream", "partial", "record",
 	/// separated by blanks, or NULL.
 	const char *degraded;

@@ -33,7 +33,7 @@ struct client_call {
 	void *userdata;
 	bool cancellable; ///< by the signals of worker_block_signals()
 	bool patient; ///< with what comes after that
-	uint64_t deadline_ns; ///< CLOCK_MONOTONIC, when it is given up with SNAP_CANCELLED; 0: never
+	uint64_t deadline_ns; ///< CLOCK_MONOTONIC, given up then (SNAP_CANCELLED); 0: never
 };
 
 /// Calls and waits. @ret, owned by the caller, is what the reply has; @ret_fd the descriptor that

@@ -82,8 +82,8 @@ static int on_line(void *userdata, const char *kind, const struct json *value)
 	return 0;
 }
 
-/// What the file system says of it: {"path", "bytes", "bytes_on_disk", "modified_ns"}; the store adds
-/// "kind" and "signal".
+/// What the file system says of it: {"path", "bytes", "bytes_on_disk", "modified_ns"}; the store
+/// adds "kind" and "signal".
 static struct json *file_json(const char *path)
 {
 	enum { BLOCK = 512 };
