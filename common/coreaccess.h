@@ -9,12 +9,12 @@
 /**
  * DOC: Who may read the core of a crash
  *
- * Root, and the user of the process if nothing in its memory can be above him. That is decided from
- * what the kernel says of the crash and from the core itself, never from /proc, which may belong to
- * another process by now (CVE-2025-4598). A core of a program that had more rights than its
- * user when it was executed (setuid, setgid, capabilities of files) has AT_SECURE, or ids that
- * differ, in its auxiliary vector (CVE-2022-4415); one that changed its rights since, or asked not to be
- * dumped, is not dumpable as 1. What is missing, damaged or said twice means no.
+ * Root, and the user of the process if nothing in its memory can be above him. That is decided
+ * from what the kernel says of the crash and from the core itself, never from /proc, which may
+ * belong to another process by now (CVE-2025-4598). A core of a program that had more rights than
+ * its user when it was executed (setuid, setgid, capabilities of files) has AT_SECURE, or ids
+ * that differ, in its auxiliary vector (CVE-2022-4415); one that changed its rights since, or
+ * asked not to be dumped, is not dumpable as 1. What is missing, damaged or said twice means no.
  *
  * Pure functions: any process may call them.
  */
