@@ -61,8 +61,8 @@ struct job {
 	struct json *analysis; ///< request of JOB_ANALYZE (common/analysis.h), or NULL
 	/**
 	 * Of JOB_ARM: {"expect", "value"}: sets the word of GOTRACEBACK of a Go program to the
-	 * value if it is as expected; the two may differ in the bits JOB_ARM_BITS only. NULL: only tells
-	 * where the word is and what it is.
+	 * value if it is as expected; the two may differ in the bits JOB_ARM_BITS only. NULL: only
+	 * tells where the word is and what it is.
 	 */
 	struct json *arm;
 	const char *exe; ///< its program, if not the process's own; borrowed, or NULL

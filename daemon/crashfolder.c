@@ -10,7 +10,7 @@
 
 #include "common/fd.h"
 
-enum { DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 bool crashfolder_is_name(const char *name)
 {
@@ -23,7 +23,7 @@ bool crashfolder_is_name(const char *name)
 
 int crashfolder_open(int crashes, const char *name)
 {
-	int fd = openat(crashes, name, DIR_FLAGS);
+	int fd = openat(crashes, name, dir_flags);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -86,7 +86,7 @@ int crashfolder_remove(int crashes, const char *name)
 	_cleanup_close_ int folder = crashfolder_open(crashes, name);
 	if (folder < 0)
 		return folder;
-	int proc = openat(folder, "proc", DIR_FLAGS);
+	int proc = openat(folder, "proc", dir_flags);
 	int r = proc < 0 ? 0 : empty(proc);
 	if (proc >= 0 && unlinkat(folder, "proc", AT_REMOVEDIR) < 0)
 		r = -errno;

@@ -64,8 +64,8 @@ static struct snap_error *identify(struct crashjob *job)
 	pid_t pid = (pid_t)json_get_u64(job->facts, "pid", 0);
 	_cleanup_close_ int proc =
 		openat(job->folder, "proc", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct snap_error *err = procid_create_at(proc >= 0 ? proc : job->folder, pid, flags,
-						  &job->id);
+	struct snap_error *err =
+		procid_create_at(proc >= 0 ? proc : job->folder, pid, flags, &job->id);
 	if (err)
 		return err;
 	// Who it was is what the kernel says of the crash, not what its files said.
@@ -167,8 +167,7 @@ static void add_record(struct crashjob *job, const struct json *made, const char
 		.stacks = text,
 		.packages = packages,
 		.package_name = stacks && exe ? stacks_package_of(stacks, exe, "name") : NULL,
-		.package_version = stacks && exe ? stacks_package_of(stacks, exe, "version") :
-						   NULL,
+		.package_version = stacks && exe ? stacks_package_of(stacks, exe, "version") : NULL,
 		.degraded = degraded(job, entry != NULL),
 		.owner_reads = owner_reads(job),
 	};
@@ -297,8 +296,7 @@ static struct snap_error *publish(struct crashjob *job, const struct json *made)
 static struct snap_error *start(struct crashjob *job);
 
 static void on_progress(void *userdata _unused_, size_t position _unused_,
-			const char *phase _unused_, uint64_t done _unused_,
-			uint64_t total _unused_)
+			const char *phase _unused_, uint64_t done _unused_, uint64_t total _unused_)
 {
 }
 
@@ -350,10 +348,10 @@ static struct snap_error *begin_draft(struct crashjob *job, int core)
 		.compressed = job->manager->config->compress != 0,
 		// Compressed it is smaller, mostly by far; a guess that is too large would push
 		// out dumps that could stay.
-		.core_bytes = (uint64_t)st.st_blocks * 512 / (job->manager->config->compress ? 4 : 1),
+		.core_bytes =
+			(uint64_t)st.st_blocks * 512 / (job->manager->config->compress ? 4 : 1),
 	};
-	struct snap_error *err =
-		store_begin(job->manager->store, &request, &removals, &job->draft);
+	struct snap_error *err = store_begin(job->manager->store, &request, &removals, &job->draft);
 	manager_log_removals(&removals);
 	return err;
 }

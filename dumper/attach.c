@@ -24,46 +24,46 @@ static bool read_all(int fd, void *buf, size_t len, uint64_t offset)
 }
 
 /// Where the segment goes; the structures of both widths have the same member names.
-#define ADD_SEGMENT(Ehdr, Phdr, Shdr, fd, start, len, ret)                                     \
-	do {                                                                                   \
-		Ehdr ehdr;                                                                     \
-		Phdr notes, last;                                                              \
-		Shdr shdr = { .sh_type = SHT_NULL, .sh_size = 1 };                             \
-		if (!read_all(fd, &ehdr, sizeof(ehdr), 0) ||                                   \
-		    ehdr.e_phentsize != sizeof(Phdr) || ehdr.e_phoff != sizeof(Ehdr) ||        \
-		    !read_all(fd, &notes, sizeof(notes), sizeof(Ehdr)))                        \
-			break;                                                                 \
-		uint64_t count = ehdr.e_phnum;                                                 \
-		if (count == PN_XNUM && !read_all(fd, &shdr, sizeof(shdr), ehdr.e_shoff))      \
-			break;                                                                 \
-		if (count == PN_XNUM)                                                          \
-			count = shdr.sh_info;                                                  \
-		uint64_t at = sizeof(Ehdr) + count * sizeof(Phdr);                             \
-		if (count > 1 && read_all(fd, &last, sizeof(last), at - sizeof(Phdr)) &&       \
-		    last.p_type == PT_NOTE)                                                    \
-			at -= sizeof(Phdr);                                                    \
-		else                                                                           \
-			count++;                                                               \
-		bool many = count >= PN_XNUM;                                                  \
-		uint64_t end = at + sizeof(Phdr);                                              \
-		if (end + (many ? sizeof(Shdr) : 0) > notes.p_offset)                          \
-			break;                                                                 \
-		Phdr phdr = { .p_type = PT_NOTE, .p_align = 4 };                               \
-		phdr.p_offset = (__typeof__(phdr.p_offset))(start);                            \
-		phdr.p_filesz = (__typeof__(phdr.p_filesz))(len);                              \
-		shdr.sh_info = (__typeof__(shdr.sh_info))count;                                \
-		if (many) {                                                                    \
-			ehdr.e_shoff = (__typeof__(ehdr.e_shoff))end;                          \
-			ehdr.e_shentsize = sizeof(Shdr);                                       \
-			ehdr.e_shnum = 1;                                                      \
-		}                                                                              \
-		ehdr.e_phnum = many ? PN_XNUM : (uint16_t)count;                               \
-		/* the ELF header last: it says that there is one more */                      \
-		(ret) = snap_pwrite_all(fd, &phdr, sizeof(phdr), at);                          \
-		if ((ret) >= 0 && many)                                                        \
-			(ret) = snap_pwrite_all(fd, &shdr, sizeof(shdr), end);                 \
-		if ((ret) >= 0)                                                                \
-			(ret) = snap_pwrite_all(fd, &ehdr, sizeof(ehdr), 0);                   \
+#define ADD_SEGMENT(Ehdr, Phdr, Shdr, fd, start, len, ret)                                       \
+	do {                                                                                     \
+		Ehdr ehdr;                                                                       \
+		Phdr notes, last;                                                                \
+		Shdr shdr = { .sh_type = SHT_NULL, .sh_size = 1 };                               \
+		if (!read_all(fd, &ehdr, sizeof(ehdr), 0) || ehdr.e_phentsize != sizeof(Phdr) || \
+		    ehdr.e_phoff != sizeof(Ehdr) ||                                              \
+		    !read_all(fd, &notes, sizeof(notes), sizeof(Ehdr)))                          \
+			break;                                                                   \
+		uint64_t count = ehdr.e_phnum;                                                   \
+		if (count == PN_XNUM && !read_all(fd, &shdr, sizeof(shdr), ehdr.e_shoff))        \
+			break;                                                                   \
+		if (count == PN_XNUM)                                                            \
+			count = shdr.sh_info;                                                    \
+		uint64_t at = sizeof(Ehdr) + count * sizeof(Phdr);                               \
+		if (count > 1 && read_all(fd, &last, sizeof(last), at - sizeof(Phdr)) &&         \
+		    last.p_type == PT_NOTE)                                                      \
+			at -= sizeof(Phdr);                                                      \
+		else                                                                             \
+			count++;                                                                 \
+		bool many = count >= PN_XNUM;                                                    \
+		uint64_t end = at + sizeof(Phdr);                                                \
+		if (end + (many ? sizeof(Shdr) : 0) > notes.p_offset)                            \
+			break;                                                                   \
+		Phdr phdr = { .p_type = PT_NOTE, .p_align = 4 };                                 \
+		phdr.p_offset = (__typeof__(phdr.p_offset))(start);                              \
+		phdr.p_filesz = (__typeof__(phdr.p_filesz))(len);                                \
+		shdr.sh_info = (__typeof__(shdr.sh_info))count;                                  \
+		if (many) {                                                                      \
+			ehdr.e_shoff = (__typeof__(ehdr.e_shoff))end;                            \
+			ehdr.e_shentsize = sizeof(Shdr);                                         \
+			ehdr.e_shnum = 1;                                                        \
+		}                                                                                \
+		ehdr.e_phnum = many ? PN_XNUM : (uint16_t)count;                                 \
+		/* the ELF header last: it says that there is one more */                        \
+		(ret) = snap_pwrite_all(fd, &phdr, sizeof(phdr), at);                            \
+		if ((ret) >= 0 && many)                                                          \
+			(ret) = snap_pwrite_all(fd, &shdr, sizeof(shdr), end);                   \
+		if ((ret) >= 0)                                                                  \
+			(ret) = snap_pwrite_all(fd, &ehdr, sizeof(ehdr), 0);                     \
 	} while (0)
 
 struct snap_error *attach_note(int fd, uint32_t type, const void *data, size_t len)

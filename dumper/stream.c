@@ -140,8 +140,8 @@ static int add_thread(struct parse *p, struct span desc)
 	size_t head = p->w.wide ? sizeof(struct prstatus64_head) : sizeof(struct prstatus32_head);
 	pid_t tid = (pid_t)span_u32(&desc, pid_at);
 	if (!snap->n_threads) {
-		p->facts->signal = (int16_t)span_u16(&desc, offsetof(struct prstatus64_head,
-								       cursig));
+		p->facts->signal =
+			(int16_t)span_u16(&desc, offsetof(struct prstatus64_head, cursig));
 		arch_get_pc_sp(&snap->process.machine, span_sub(desc, head, desc.size - head),
 			       &p->facts->pc, &p->facts->sp);
 	}
@@ -152,7 +152,7 @@ static int add_thread(struct parse *p, struct span desc)
 		.state = '?',
 		.n_regsets = 1,
 		.regsets = { { NT_PRSTATUS, (uint32_t)size, (uint32_t)size,
-				desc.data + MIN(head, desc.size) } },
+			       desc.data + MIN(head, desc.size) } },
 	};
 	return 0;
 }
@@ -236,7 +236,7 @@ static struct snap_mapping *find_mapping(const struct snapshot *snap, uint64_t a
 			high = mid;
 	}
 	return low < snap->n_mappings && snap->mappings[low].start <= addr ? &snap->mappings[low] :
-									       NULL;
+									     NULL;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -369,8 +369,7 @@ struct snap_error *stream_parse(const struct strbuf *head, pid_t pid, struct sna
 	p.notes = span_sub(p.head, notes.p_offset, notes.p_filesz);
 	if (p.notes.bad || notes.p_type != PT_NOTE || notes.p_offset < p.w.ehdr + p.w.phdr)
 		return senseless(pid, "has no notes");
-	struct snap_error *err =
-		add_segments(&p, (notes.p_offset - p.w.ehdr) / p.w.phdr - 1, plan);
+	struct snap_error *err = add_segments(&p, (notes.p_offset - p.w.ehdr) / p.w.phdr - 1, plan);
 	if (err)
 		return err;
 	int r = walk_notes(&p);

@@ -50,8 +50,8 @@ int stream_read_head(int fd, struct strbuf *ret);
 /**
  * Makes a snapshot and a plan of the head, which @snap borrows and which must outlive it.
  *
- * The snapshot has the notes as the kernel wrote them, and mappings with names; @pid is the number it has here. The plan dumps what the kernel would.
- * SNAP_FAILED when the head makes no sense.
+ * The snapshot has the notes as the kernel wrote them, and mappings with names; @pid is the number
+ * it has here. The plan dumps what the kernel would. SNAP_FAILED when the head makes no sense.
  */
 struct snap_error *stream_parse(const struct strbuf *head, pid_t pid, struct snapshot *snap,
 				struct plan **ret_plan, struct stream_facts *ret_facts)

@@ -7,8 +7,19 @@
 #include "common/clock.h"
 #include "common/str.h"
 
-enum arg { ARG_STORE = 1, ARG_PID, ARG_UID, ARG_GID, ARG_SIGNAL, ARG_TIME, ARG_RLIMIT,
-	   ARG_DUMPABLE, ARG_PIDFD, ARG_TID, ARG_HOSTNAME };
+enum arg {
+	ARG_STORE = 1,
+	ARG_PID,
+	ARG_UID,
+	ARG_GID,
+	ARG_SIGNAL,
+	ARG_TIME,
+	ARG_RLIMIT,
+	ARG_DUMPABLE,
+	ARG_PIDFD,
+	ARG_TID,
+	ARG_HOSTNAME
+};
 
 static uint64_t number(char *const argv[], enum arg i, uint64_t max, uint64_t fallback)
 {

@@ -13,7 +13,7 @@
 #include "common/fd.h"
 #include "common/procfolder.h"
 
-enum { DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 static struct snap_error *cannot(const struct crash *crash, const char *what)
 {
@@ -25,15 +25,15 @@ static struct snap_error *cannot(const struct crash *crash, const char *what)
 static struct snap_error *open_crashes(const struct crash *crash, int *ret)
 {
 	struct stat st;
-	_cleanup_close_ int store = open(crash->store, DIR_FLAGS);
+	_cleanup_close_ int store = open(crash->store, dir_flags);
 	if (store < 0 && errno == ENOENT && mkdir(crash->store, 0755) == 0)
-		store = open(crash->store, DIR_FLAGS);
+		store = open(crash->store, dir_flags);
 	if (store < 0)
 		return snap_error_errno(snap_code_from_errno(errno), errno, "cannot open %s",
 					crash->store);
 	if (mkdirat(store, "crash", 0700) < 0 && errno != EEXIST)
 		return cannot(crash, "make a folder");
-	_cleanup_close_ int crashes = openat(store, "crash", DIR_FLAGS);
+	_cleanup_close_ int crashes = openat(store, "crash", dir_flags);
 	if (crashes < 0 || fstat(crashes, &st) < 0)
 		return cannot(crash, "open the folder");
 	if (st.st_uid != geteuid() || st.st_mode & 0022)
@@ -45,8 +45,8 @@ static struct snap_error *open_crashes(const struct crash *crash, int *ret)
 
 int folder_write(const struct folder *folder, const char *name, const void *data, size_t len)
 {
-	_cleanup_close_ int fd =
-		openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(folder->fd, name, flags, 0600);
 	return fd < 0 ? -errno : snap_write_all(fd, data, len);
 }
 
@@ -62,7 +62,7 @@ static void copy_proc(const struct crash *crash, const struct folder *folder)
 	_cleanup_close_ int piddir = pidref_open_proc(&crash->ref);
 	if (piddir < 0 || mkdirat(folder->fd, "proc", 0700) < 0)
 		return;
-	_cleanup_close_ int dir = openat(folder->fd, "proc", DIR_FLAGS);
+	_cleanup_close_ int dir = openat(folder->fd, "proc", dir_flags);
 	if (dir >= 0)
 		(void)procfolder_copy(piddir, dir);
 }
@@ -79,7 +79,7 @@ struct snap_error *folder_create(const struct crash *crash, struct folder *ret)
 	if (mkdirat(folder.crashes, folder.name, 0700) < 0)
 		err = cannot(crash, "make a folder");
 	if (!err) {
-		folder.fd = openat(folder.crashes, folder.name, DIR_FLAGS);
+		folder.fd = openat(folder.crashes, folder.name, dir_flags);
 		if (folder.fd < 0 || flock(folder.fd, LOCK_EX) < 0)
 			err = cannot(crash, "lock a folder");
 	}

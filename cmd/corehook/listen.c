@@ -103,8 +103,7 @@ static struct snap_error *serve(int listening, int signals, const sigset_t *mask
 	}
 }
 
-struct snap_error *listen_for_crashes(const char *path, int (*take)(void *userdata),
-				      void *userdata)
+struct snap_error *listen_for_crashes(const char *path, int (*take)(void *userdata), void *userdata)
 {
 	_cleanup_close_ int listening = passed_socket(), signals = -EBADF;
 	sigset_t set, old;

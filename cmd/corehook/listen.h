@@ -12,5 +12,5 @@
  * Only returns when it cannot go on, or is told to end (SIGTERM); the processes it started do not
  * end with it.
  */
-struct snap_error *listen_for_crashes(const char *path, int (*take)(void *userdata),
-				      void *userdata) _must_check_;
+struct snap_error *listen_for_crashes(const char *path, int (*take)(void *userdata), void *userdata)
+	_must_check_;

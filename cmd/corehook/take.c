@@ -106,8 +106,8 @@ static struct snap_error *copy(struct taking *t)
 		err = core_copy(t->core, livemem_source(t->mem), t->fd, NULL, count_threads(),
 				CORE_KEEP_PARTIAL, NULL);
 	else if (!err)
-		err = stream_copy(CRASH_STREAM_FD, t->head->bytes.len, &t->head->facts, t->core, t->fd,
-				  CORE_KEEP_PARTIAL);
+		err = stream_copy(CRASH_STREAM_FD, t->head->bytes.len, &t->head->facts, t->core,
+				  t->fd, CORE_KEEP_PARTIAL);
 	if (!err)
 		err = core_finish(t->core, t->fd, &(struct core_facts){ .defer_writing = true });
 	t->copy_ns = snap_now_ns() - begin;
@@ -138,9 +138,8 @@ static struct snap_error *take(struct taking *t, struct json *result)
 	if (!t->head->plan) {
 		json_set_text(result, "mode", "stream");
 		json_set_bool(result, "as_it_came", true);
-		return t->head->bytes.len ?
-			       copy_as_it_comes(t) :
-			       snap_error_new(SNAP_FAILED, "the kernel sent no core");
+		return t->head->bytes.len ? copy_as_it_comes(t) :
+					    snap_error_new(SNAP_FAILED, "the kernel sent no core");
 	}
 	open_memory(t);
 	snap->mode = strdup(t->mem ? "crash" : "stream");

@@ -201,13 +201,14 @@ static void add_warnings(const struct json *found, struct json *warnings)
 {
 	_cleanup_free_ char *pattern = NULL;
 	uint64_t limit = json_get_u64(found, "core_limit", UINT64_MAX);
-	bool handler = snap_read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", 4096,
-					 &pattern) > 0 &&
-		       (pattern[0] == '|' || pattern[0] == '@');
+	bool handler =
+		snap_read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", 4096, &pattern) > 0 &&
+		(pattern[0] == '|' || pattern[0] == '@');
 	if (limit == 0 && !handler)
-		json_add_message(warnings,
-				 "its limit on cores (RLIMIT_CORE) is 0, so the kernel writes none; "
-				 "prlimit(1) can raise it");
+		json_add_message(
+			warnings,
+			"its limit on cores (RLIMIT_CORE) is 0, so the kernel writes none; "
+			"prlimit(1) can raise it");
 	else if (limit == 0)
 		json_add_message(warnings,
 				 "its limit on cores (RLIMIT_CORE) is 0, which the handler in "
@@ -398,7 +399,8 @@ static void print_help(bool disarm)
 		printf("Usage: snapctl arm [OPTION...] PID|UNIT...\n"
 		       "       snapctl arm --list\n\n"
 		       "Has a running Go program dump core at its next panic or fatal signal, as\n"
-		       "if it had been started with GOTRACEBACK=crash. It is not stopped for that.\n\n"
+		       "if it had been started with GOTRACEBACK=crash. It is not stopped for\n"
+		       "that.\n\n"
 		       "Options:\n");
 	options_print(arm_rows + (disarm ? OPT_JSON : 0),
 		      ARRAY_SIZE(arm_rows) - (disarm ? OPT_JSON : 0), stdout);
