@@ -9,6 +9,7 @@ setup() {
 	SNAPCTL=$BUILD/snapctl
 	DIR=$(mktemp -d "${PROCSNAP_TEST_DIR:-/var/tmp}/procsnap-house.XXXXXX")
 	CHILD=
+	export PROCSNAP_ARMED=$DIR/armed
 	cd "$ROOT" || return 1
 	# Not the options of the make that runs the tests.
 	unset MAKEFLAGS MFLAGS MAKELEVEL SANITIZE WERROR
