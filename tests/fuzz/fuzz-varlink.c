@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A client of procsnapd who sends anything, in any pieces and with any descriptors, to the daemon's
- * own server and methods. There is no store, and no job is ever begun, so nothing is done to anybody.
+ * own server and methods. No job is ever begun, so nothing is done to anybody; the store is a folder of
+ * its own with two dumps. He is asked about by nobody, for the bus that polkit is said to be on is none.
  * What is answered must be the wire format, and nothing may be left when he has gone.
  *
  *   input: records of one byte (how many descriptors come with it; 8: a NUL behind it; 16: let the
  *   daemon work now; 32: no more is sent then; 64: read answers), two of length, and that many bytes
  */
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,6 +18,7 @@
 
 #include "common/fd.h"
 #include "daemon/api.h"
+#include "daemon/storeimpl.h"
 #include "gopatch.h"
 
 enum { FDS = 7, NUL = 8, WORK = 16, HALF = 32, READ = 64, TURNS_MAX = 100000 };
@@ -23,6 +26,7 @@ enum { FDS = 7, NUL = 8, WORK = 16, HALF = 32, READ = 64, TURNS_MAX = 100000 };
 static struct manager manager;
 static struct sockaddr_un address = { .sun_family = AF_UNIX };
 static FILE *silence;
+static char store_folder[] = "/tmp/procsnap-fuzz.XXXXXX";
 
 static void fill_config(struct config *config)
 {
@@ -31,10 +35,52 @@ static void fill_config(struct config *config)
 	config->max_connections = config->max_connections_per_user = 4;
 }
 
+static int remove_one(const char *path, const struct stat *st _unused_, int kind _unused_,
+		      struct FTW *where _unused_)
+{
+	return remove(path);
+}
+
+static void remove_store(void)
+{
+	(void)nftw(store_folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/// A dump of the user who fuzzes, or of somebody else.
+static void add_dump(uid_t uid)
+{
+	const struct store_request request = { .uid = uid };
+	const struct store_facts facts = { .kind = STORE_LIVE,
+					   .flags = STORE_OWNER_READS,
+					   .pid = 4711,
+					   .uid = uid,
+					   .usec = 1700000000000000,
+					   .comm = "fuzz",
+					   .boot_id = "0123456789abcdef0123456789abcdef" };
+	struct store_removals removals = { 0 };
+	const struct store_entry *entry;
+	struct store_draft *draft;
+	REQUIRE(!store_begin(manager.store, &request, &removals, &draft));
+	REQUIRE(snap_write_all(draft->core, "core", 4) == 0);
+	REQUIRE(!store_publish(draft, &facts, json_new_object(), &removals, &entry));
+	store_removals_deinit(&removals);
+}
+
+static void begin_store(void)
+{
+	const struct retention_limits limits = { .max_entries = STORE_MAX_ENTRIES };
+	struct store_report report;
+	REQUIRE(mkdtemp(store_folder));
+	(void)atexit(remove_store);
+	REQUIRE(!store_create(store_folder, &limits, &report, &manager.store));
+	add_dump(getuid());
+	add_dump(1000);
+}
+
 static void begin(void)
 {
 	const struct server_callbacks callbacks = { api_call, &manager };
-	static char nothing[] = "/dev/null", why[] = "there is none";
+	static char nothing[] = "/dev/null";
 	if (manager.event)
 		return;
 	silence = fopen("/dev/null", "we");
@@ -46,15 +92,24 @@ static void begin(void)
 	REQUIRE(sd_event_new(&manager.event) == 0);
 	manager.group = (gid_t)-1;
 	manager.config_path = nothing;
-	manager.store_why = why;
 	REQUIRE(!config_create(&manager.config));
 	REQUIRE(!jobs_create(manager.event, &manager.jobs));
 	REQUIRE(!recorder_create(manager.event, NULL, &manager.recorder));
 	REQUIRE(!server_create(manager.event, &callbacks, &manager.server));
 	REQUIRE(!server_listen(manager.server, fd));
+	REQUIRE(!authorizer_create(manager.event, &manager.authorizer));
+	(void)setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/dev/null", 1);
+	begin_store();
+	// The timers of the loop have descriptors, which it makes once and keeps.
+	authorizer_configure(manager.authorizer, manager.config);
+	FILE *loud = stderr;
+	stderr = silence;
+	REQUIRE(!manager_reload(&manager));
+	stderr = loud;
 	fill_config(manager.config);
 	jobs_configure(manager.jobs, manager.config);
 	server_configure(manager.server, manager.config);
+	authorizer_configure(manager.authorizer, manager.config);
 }
 
 /// Has the daemon do all that it can do now. Its log is not what is looked at.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Cores that cannot or need not have everything: the most useful first, and nothing but stacks.
+# shellcheck disable=SC2030,SC2031 # each test is a process
 
 load common
 

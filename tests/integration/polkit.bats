@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Those who may more than their user because polkit says so: a polkit of the test's own, on a bus of the
 # test's own, and none.
+# shellcheck disable=SC2034 # daemon.bash looks at what is set here
 
 load common
 load ../tools/daemon
