@@ -195,12 +195,14 @@ $(BUILD)/procsnapd: $(call obj,cmd/procsnapd.c) $(BUILD)/libdaemon.a $(BUILD)/li
 
 man: $(MAN) ## Build the manual pages
 
+# The first line says that there are tables, which scdoc does not.
 $(BUILD)/man/%: man/%.scd
 	$(call say,MAN,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)command -v $(SCDOC) >/dev/null || { \
 		echo 'scdoc is missing, which makes the manual pages: apt install scdoc' >&2; exit 1; }
-	$(Q)sed 's/@VERSION@/$(VERSION)/g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $< | $(SCDOC) >$@
+	$(Q){ printf '%s\n' "'\\\" t" && \
+		sed 's/@VERSION@/$(VERSION)/g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $< | $(SCDOC); } >$@
 
 # -- Tests -------------------------------------------------------------------------------------
 

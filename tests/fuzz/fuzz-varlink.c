@@ -57,12 +57,13 @@ static void add_dump(uid_t uid)
 					   .usec = 1700000000000000,
 					   .comm = "fuzz",
 					   .boot_id = "0123456789abcdef0123456789abcdef" };
+	_cleanup_(json_destroyp) struct json *metadata = json_new_object();
 	struct store_removals removals = { 0 };
 	const struct store_entry *entry;
 	struct store_draft *draft;
 	REQUIRE(!store_begin(manager.store, &request, &removals, &draft));
 	REQUIRE(snap_write_all(draft->core, "core", 4) == 0);
-	REQUIRE(!store_publish(draft, &facts, json_new_object(), &removals, &entry));
+	REQUIRE(!store_publish(draft, &facts, metadata, &removals, &entry));
 	store_removals_deinit(&removals);
 }
 
