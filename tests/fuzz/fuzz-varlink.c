@@ -94,6 +94,8 @@ static void begin(void)
 	manager.group = (gid_t)-1;
 	manager.config_path = nothing;
 	REQUIRE(!config_create(&manager.config));
+	REQUIRE(!events_create(&manager.events));
+	REQUIRE(!ondump_create(manager.event, &manager.ondump));
 	REQUIRE(!jobs_create(manager.event, &manager.jobs));
 	REQUIRE(!recorder_create(manager.event, NULL, &manager.recorder));
 	REQUIRE(!server_create(manager.event, &callbacks, &manager.server));
