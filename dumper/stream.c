@@ -145,14 +145,14 @@ static int add_thread(struct parse *p, struct span desc)
 		arch_get_pc_sp(&snap->process.machine, span_sub(desc, head, desc.size - head),
 			       &p->facts->pc, &p->facts->sp);
 	}
-	size_t size = desc.size > head ? desc.size - head : 0;
+	size_t start = MIN(head, desc.size);
+	uint32_t size = (uint32_t)(desc.size - start);
 	snap->threads[snap->n_threads++] = (struct snap_thread){
 		.tid = tid,
 		.ns_tid = tid,
 		.state = '?',
 		.n_regsets = 1,
-		.regsets = { { NT_PRSTATUS, (uint32_t)size, (uint32_t)size,
-			       desc.data + MIN(head, desc.size) } },
+		.regsets = { { NT_PRSTATUS, size, size, desc.data + start } },
 	};
 	return 0;
 }
