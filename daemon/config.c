@@ -27,16 +27,21 @@ enum value_type {
 	VALUE_BYTES, ///< uint64_t
 	VALUE_TIME, ///< uint64_t
 	VALUE_GROUP, ///< char *
+	VALUE_RATE, ///< struct config_rate
+	VALUE_RULES, ///< struct crashrules: each one is added
 	VALUE_WORD, ///< unsigned int: index into words[] from min on, up to max
 	VALUE_CHOICE, ///< enum config_choice
 	VALUE_PATH, ///< char *
 };
 
 /// What keys of VALUE_WORD take, in the order of their enums.
-static const char *const words[] = { "no", "pipe", "socket", "keep", "restore" };
+static const char *const words[] = { "no", "pipe", "socket", "keep", "restore",
+				     "keep", "stacks", "none" };
 
 #define SIZES "a size such as 500M or 2G, a share such as 10%, or infinity"
 #define TIMES "a time such as 90s, 1h 30min or 2w, or infinity"
+
+#define RATES "a number and a time such as 5/1min, or infinity"
 
 /// All keys. procsnap.conf(5) has the same, in the same order; a test compares them.
 static const struct {
@@ -87,6 +92,19 @@ static const struct {
 	// Whoever installs procsnap may have another handler, and knows why.
 	KEY("Crash", "Handler", handler, VALUE_WORD, 0, 2, "no, pipe or socket", "no"),
 	KEY("Crash", "HandlerOnStop", handler_on_stop, VALUE_WORD, 3, 4, "keep or restore", "keep"),
+	KEY("Crash", "Storage", storage, VALUE_WORD, 5, 7, "keep, stacks or none", "keep"),
+	KEY("Crash", "Rule", rules, VALUE_RULES, 0, 0,
+	    "exe:, comm:, unit:, cgroup: or user:, what is meant, and keep, stacks or none", ""),
+	KEY("Crash", "MaxCoreSize", max_core_size, VALUE_BYTES, 1 << 20, CONFIG_INFINITY,
+	    "a size from 1M, or infinity", "infinity"),
+	// The tenth core of one mistake tells what the first nine did; by then they may have
+	// pushed others out of the store.
+	KEY("Crash", "DuplicateLimit", duplicates, VALUE_RATE, 1, CONFIG_INFINITY, RATES,
+	    "10/10min"),
+	KEY("Crash", "RateLimit", rate_limit, VALUE_RATE, 1, CONFIG_INFINITY, RATES, "infinity"),
+	KEY("Crash", "UserRateLimit", user_rate_limit, VALUE_RATE, 1, CONFIG_INFINITY, RATES,
+	    "infinity"),
+
 	// What is run is not ours, so it is nobody's business unless it is said whose.
 	KEY("Hook", "OnDump", on_dump, VALUE_PATH, 0, 0, "the absolute path of a program", ""),
 	KEY("Hook", "OnDumpUser", on_dump_user, VALUE_GROUP, 0, 0, "the name or number of a user",
@@ -196,6 +214,27 @@ static int set_path(const char *value, char **ret)
 	return 0;
 }
 
+static int set_rate(size_t key, const char *value, struct config_rate *ret)
+{
+	struct config_rate rate = { CONFIG_INFINITY, CONFIG_INFINITY };
+	int r = strcmp(value, "infinity") != 0 ? configvalue_rate(value, &rate) : 0;
+	if (r < 0)
+		return r;
+	if (rate.max < keys[key].min)
+		return -ERANGE;
+	*ret = rate;
+	return 0;
+}
+
+/// No rule means none of those before, either.
+static int add_rule(const char *value, struct crashrules *rules)
+{
+	if (*value)
+		return crashrules_add(rules, value);
+	crashrules_deinit(rules);
+	return 0;
+}
+
 static int set_value(struct config *config, size_t key, const char *value)
 {
 	void *field = (char *)config + keys[key].offset;
@@ -210,6 +249,10 @@ static int set_value(struct config *config, size_t key, const char *value)
 		return set_group(value, field);
 	case VALUE_WORD:
 		return set_word(key, value, field);
+	case VALUE_RATE:
+		return set_rate(key, value, field);
+	case VALUE_RULES:
+		return add_rule(value, field);
 	case VALUE_CHOICE:
 		return set_choice(value, field);
 	case VALUE_PATH:
@@ -250,6 +293,7 @@ void config_destroy(struct config *config)
 	free(config->group);
 	free(config->on_dump);
 	free(config->on_dump_user);
+	crashrules_deinit(&config->rules);
 	free(config);
 }
 

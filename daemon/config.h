@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "daemon/crashrule.h"
 
 /**
  * DOC: Configuration of procsnapd
@@ -28,6 +29,12 @@
 struct config_size {
 	uint64_t bytes; ///< CONFIG_INFINITY: no limit; not meant if percent is used
 	uint8_t percent; ///< 1 to 100; 0: bytes are meant
+};
+
+/// So many within a time, which begins with the first of them.
+struct config_rate {
+	uint64_t max; ///< CONFIG_INFINITY: no limit
+	uint64_t interval_ns;
 };
 
 enum config_handler {
@@ -73,6 +80,13 @@ struct config {
 	// [Crash]
 	unsigned int handler; ///< enum config_handler
 	unsigned int handler_on_stop; ///< enum config_on_stop
+	unsigned int storage; ///< enum crash_action, where no rule says otherwise
+	struct crashrules rules;
+	uint64_t max_core_size; ///< bytes of memory; CONFIG_INFINITY
+	struct config_rate duplicates; ///< cores of one executable that crashed at one place
+	struct config_rate rate_limit; ///< cores of one executable
+	struct config_rate user_rate_limit; ///< cores of one user
+
 	// [Hook]
 	char *on_dump; ///< absolute path of a program; NULL: none
 	char *on_dump_user; ///< name or number; never NULL

@@ -142,6 +142,24 @@ int configvalue_time(const char *s, uint64_t *ret)
 	return 0;
 }
 
+int configvalue_rate(const char *s, struct config_rate *ret)
+{
+	struct config_rate rate;
+	int r = take_number(&s, &rate.max);
+	s += strspn(s, " \t");
+	if (r < 0 || *s != '/')
+		return r < 0 ? r : -EINVAL;
+	s++;
+	s += strspn(s, " \t");
+	r = configvalue_time(s, &rate.interval_ns);
+	if (r < 0)
+		return r;
+	if (!rate.interval_ns || rate.interval_ns == CONFIG_INFINITY || rate.max == CONFIG_INFINITY)
+		return -ERANGE;
+	*ret = rate;
+	return 0;
+}
+
 bool configvalue_is_group(const char *s)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -22,5 +22,7 @@ int configvalue_number(const char *s, uint64_t *ret);
 int configvalue_size(const char *s, struct config_size *ret);
 /// As systemd.time(7) has spans of time: "90", "90s", "1min 30s", "2w", or "infinity". Nanoseconds.
 int configvalue_time(const char *s, uint64_t *ret);
+/// A number, a slash and a time: "5/1min". Neither is "infinity"; the time is not 0.
+int configvalue_rate(const char *s, struct config_rate *ret);
 /// A name that groups may have, or a number.
 bool configvalue_is_group(const char *s);

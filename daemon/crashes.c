@@ -17,13 +17,16 @@
 
 #include "common/fd.h"
 #include "common/ipc.h"
+#include "daemon/crashask.h"
 #include "daemon/crashfolder.h"
 #include "daemon/crashjob.h"
 #include "daemon/manager.h"
+#include "daemon/turns.h"
 
 enum {
 	// Two hooks keep the memory of most machines busy; more would only end later together.
 	COPYING_MAX = 4,
+	COPYING_PER_USER = 3, // one place is left for others
 	// Each has a descriptor here, and the kernel starts one for each crash at once.
 	HOOKS_MAX = 4096,
 	// Dumps that are made at once; the queue of jobs has limits of its own.
@@ -39,14 +42,14 @@ struct hook {
 	struct crashes *crashes;
 	int sock;
 	sd_event_source *io;
-	uid_t uid;
-	bool copying;
-	bool waits; ///< has said hello
+	struct turn turn;
+	struct json *answer; ///< what it will be told when it is its turn
 	char folder[CRASHFOLDER_NAME_SIZE]; ///< with its dot
 };
 
 struct pending {
 	TAILQ_ENTRY(pending) entry;
+	struct turn turn;
 	struct crashjob *job; ///< NULL: not begun
 	char name[CRASHFOLDER_NAME_SIZE];
 };
@@ -59,40 +62,63 @@ struct crashes {
 	TAILQ_HEAD(hook_list, hook) hooks;
 	TAILQ_HEAD(, pending) pending;
 	size_t n_hooks;
+	struct turns copying, dumping;
+	struct crashpolicy *policy;
 	bool stopped;
 };
 
 // ---- folders that are complete -------------------------------------------------------------
 
+/// The user of the crash, from what the kernel said.
+static uid_t uid_of(const struct json *facts)
+{
+	return (uid_t)json_get_u64(facts, "uid", (uid_t)-1);
+}
+
+static struct json *read_facts(int folder)
+{
+	return folder < 0 ? NULL : crashfolder_read_json(folder, "facts", FACTS_MAX);
+}
+
+static void forget_pending(struct crashes *c, struct pending *p)
+{
+	turns_remove(&c->dumping, &p->turn);
+	TAILQ_REMOVE(&c->pending, p, entry);
+	free(p);
+}
+
 static void begin_dumps(struct crashes *c)
 {
-	struct pending *p, *next;
-	size_t begun = 0;
-	TAILQ_FOREACH(p, &c->pending, entry)
-	begun += p->job != NULL;
-	for (p = TAILQ_FIRST(&c->pending); p && begun < DUMPS_MAX && !c->stopped; p = next) {
-		next = TAILQ_NEXT(p, entry);
-		if (p->job)
-			continue;
+	struct turn *turn;
+	while (!c->stopped && (turn = turns_next(&c->dumping))) {
+		struct pending *p = (struct pending *)((char *)turn -
+						       offsetof(struct pending, turn));
 		p->job = crashjob_begin(c->manager, c, c->dirfd, p->name);
-		if (p->job) {
-			begun++;
-			continue;
-		}
-		TAILQ_REMOVE(&c->pending, p, entry);
-		free(p);
+		if (!p->job)
+			forget_pending(c, p);
 	}
 }
 
-static void add_pending(struct crashes *c, const char *name)
+static struct pending *find_pending(const struct crashes *c, const char *name)
 {
 	struct pending *p;
 	TAILQ_FOREACH(p, &c->pending, entry)
 	if (!strcmp(p->name, name))
+		return p;
+	return NULL;
+}
+
+static void add_pending(struct crashes *c, const char *name)
+{
+	if (find_pending(c, name))
 		return;
-	p = calloc(1, sizeof(*p));
-	if (!p)
+	_cleanup_close_ int folder = crashfolder_open(c->dirfd, name);
+	_cleanup_(json_destroyp) struct json *facts = read_facts(folder);
+	struct pending *p = calloc(1, sizeof(*p));
+	if (!p || turns_add(&c->dumping, &p->turn, uid_of(facts)) < 0) {
+		free(p);
 		return; // found again by the next scan
+	}
 	(void)snprintf(p->name, sizeof(p->name), "%s", name);
 	TAILQ_INSERT_TAIL(&c->pending, p, entry);
 	begin_dumps(c);
@@ -100,15 +126,15 @@ static void add_pending(struct crashes *c, const char *name)
 
 void crashes_ended(struct crashes *c, const char *name)
 {
-	struct pending *p;
-	TAILQ_FOREACH(p, &c->pending, entry)
-	if (!strcmp(p->name, name))
-		break;
-	if (p) {
-		TAILQ_REMOVE(&c->pending, p, entry);
-		free(p);
-	}
+	struct pending *p = find_pending(c, name);
+	if (p)
+		forget_pending(c, p);
 	begin_dumps(c);
+}
+
+struct crashpolicy *crashes_policy(const struct crashes *c)
+{
+	return c->policy;
 }
 
 /// A folder whose hook may have died: complete it, unless somebody still works on it.
@@ -160,78 +186,52 @@ static int on_rescan(sd_event_source *source _unused_, uint64_t usec _unused_, v
 
 static void hook_destroy(struct hook *hook)
 {
-	TAILQ_REMOVE(&hook->crashes->hooks, hook, entry);
-	hook->crashes->n_hooks--;
+	struct crashes *c = hook->crashes;
+	turns_remove(&c->copying, &hook->turn);
+	TAILQ_REMOVE(&c->hooks, hook, entry);
+	c->n_hooks--;
+	json_destroy(hook->answer);
 	sd_event_source_disable_unref(hook->io);
 	snap_closep(&hook->sock);
 	free(hook);
 }
 
-static int tell(const struct hook *hook, struct json *message)
+/// It is seen by its end if it is gone.
+static void tell(const struct hook *hook, const struct json *message)
 {
-	int r = ipc_send(hook->sock, message, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
-	json_destroy(message);
-	return r;
-}
-
-static size_t count_copying(const struct crashes *c, uid_t uid, bool of_all)
-{
-	const struct hook *hook;
-	size_t n = 0;
-	TAILQ_FOREACH(hook, &c->hooks, entry)
-	n += hook->copying && (of_all || hook->uid == uid);
-	return n;
-}
-
-/// The first that waits, of the user with the fewest that copy.
-static struct hook *next_hook(const struct crashes *c)
-{
-	struct hook *hook, *best = NULL;
-	size_t fewest = SIZE_MAX;
-	TAILQ_FOREACH(hook, &c->hooks, entry)
-	{
-		size_t n = hook->waits ? count_copying(c, hook->uid, false) : SIZE_MAX;
-		if (n < fewest) {
-			best = hook;
-			fewest = n;
-		}
-	}
-	return best;
+	(void)ipc_send(hook->sock, message, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void give_turns(struct crashes *c)
 {
-	struct hook *hook;
-	while (count_copying(c, 0, true) < COPYING_MAX && (hook = next_hook(c))) {
-		struct json *answer = json_new_object();
-		json_set_text(answer, "action", "keep");
-		hook->waits = false;
-		hook->copying = true;
-		(void)tell(hook, answer); // its end is seen if it is gone
+	struct turn *turn;
+	while ((turn = turns_next(&c->copying))) {
+		const struct hook *hook =
+			(struct hook *)((char *)turn - offsetof(struct hook, turn));
+		tell(hook, hook->answer);
 	}
 }
 
-/// The user of the crash, from what the kernel said.
-static uid_t uid_of(const struct crashes *c, const char *folder)
+static void on_hello(struct hook *hook, const char *folder, const struct json *place)
 {
-	_cleanup_(json_destroyp) struct json *facts = NULL;
-	_cleanup_close_ int fd = crashfolder_open(c->dirfd, folder);
-	if (fd >= 0)
-		facts = crashfolder_read_json(fd, "facts", FACTS_MAX);
-	return (uid_t)json_get_u64(facts, "uid", (uid_t)-1);
-}
-
-static void on_hello(struct hook *hook, const char *folder)
-{
+	struct crashes *c = hook->crashes;
 	(void)snprintf(hook->folder, sizeof(hook->folder), "%s", folder);
-	hook->uid = uid_of(hook->crashes, folder);
-	hook->waits = true;
-	give_turns(hook->crashes);
-	if (!hook->waits)
+	_cleanup_close_ int fd = crashfolder_open(c->dirfd, folder);
+	_cleanup_(json_destroyp) struct json *facts = read_facts(fd);
+	hook->answer = crashask(c->policy, c->manager->config, fd, facts, place);
+	const char *action = json_get_text(hook->answer, "action");
+	// Who copies nothing need not wait, and without memory nobody.
+	if ((action && !strcmp(action, "drop")) ||
+	    turns_add(&c->copying, &hook->turn, uid_of(facts)) < 0) {
+		tell(hook, hook->answer);
 		return;
-	struct json *answer = json_new_object();
-	json_set_bool(answer, "wait", true);
-	(void)tell(hook, answer);
+	}
+	give_turns(c);
+	if (hook->turn.running)
+		return;
+	_cleanup_(json_destroyp) struct json *wait = json_new_object();
+	json_set_bool(wait, "wait", true);
+	tell(hook, wait);
 }
 
 /// It has gone: is its folder complete, or is it for us to complete?
@@ -262,7 +262,7 @@ static int on_message(sd_event_source *source _unused_, int fd, uint32_t events 
 		return 0;
 	const char *folder = r == 0 ? json_get_text(message, "folder") : NULL;
 	if (folder && !*hook->folder && folder[0] == '.' && crashfolder_is_name(folder + 1))
-		on_hello(hook, folder);
+		on_hello(hook, folder, json_get(message, "place"));
 	else // it has done, or died, or says what is no hook's word
 		on_gone(hook);
 	return 0;
@@ -341,7 +341,11 @@ struct snap_error *crashes_create(struct manager *manager, const char *store_pat
 	c->dirfd = c->sock = -EBADF;
 	TAILQ_INIT(&c->hooks);
 	TAILQ_INIT(&c->pending);
-	struct snap_error *err = create(c, store_path);
+	turns_init(&c->copying, COPYING_MAX, COPYING_PER_USER);
+	turns_init(&c->dumping, DUMPS_MAX, DUMPS_MAX);
+	struct snap_error *err = crashpolicy_create(&c->policy);
+	if (!err)
+		err = create(c, store_path);
 	if (err) {
 		crashes_destroy(c);
 		return err;
@@ -359,10 +363,10 @@ void crashes_destroy(struct crashes *crashes)
 	while ((hook = TAILQ_FIRST(&crashes->hooks)))
 		hook_destroy(hook);
 	while ((p = TAILQ_FIRST(&crashes->pending))) {
-		TAILQ_REMOVE(&crashes->pending, p, entry);
 		crashjob_destroy(p->job);
-		free(p);
+		forget_pending(crashes, p);
 	}
+	crashpolicy_destroy(crashes->policy);
 	sd_event_source_disable_unref(crashes->listening);
 	sd_event_source_disable_unref(crashes->rescan);
 	snap_closep(&crashes->sock);
@@ -380,15 +384,10 @@ void crashes_stop(struct crashes *crashes)
 
 struct crashes_counts crashes_count(const struct crashes *crashes)
 {
-	const struct pending *p;
-	const struct hook *hook;
-	struct crashes_counts counts = { 0 };
-	TAILQ_FOREACH(hook, &crashes->hooks, entry)
-	{
-		counts.copying += hook->copying;
-		counts.waiting += hook->waits;
-	}
-	TAILQ_FOREACH(p, &crashes->pending, entry)
-	counts.queued++;
+	struct crashes_counts counts = {
+		.copying = crashes->copying.running,
+		.waiting = crashes->copying.waiting,
+		.queued = crashes->dumping.running + crashes->dumping.waiting,
+	};
 	return counts;
 }

@@ -9,14 +9,16 @@
  * DOC: Crashes
  *
  * procsnap-corehook leaves each crash in a folder of STORE/crash (cmd/corehook/folder.h) and asks,
- * over STORE/crash/socket, what to keep (cmd/corehook/ask.h). This is the other end: it lets so
- * many hooks copy at once, users in turn, and makes a dump of each folder that is complete, also
- * of those that hooks have left while there was no daemon. A hook needs nothing of us to go on, so
- * whatever happens to the daemon, no process waits and no crash is lost.
+ * over STORE/crash/socket, what to keep (cmd/corehook/ask.h). This is the other end: it decides
+ * (daemon/crashpolicy.h), lets so many hooks copy at once, users in turn (daemon/turns.h), and
+ * makes a dump of each folder that is complete, also of those that hooks have left while there was
+ * no daemon; users take turns at that, too. A hook needs nothing of us to go on, so whatever happens
+ * to the daemon, no process waits and no crash is lost.
  *
  * All calls are for the daemon's only thread.
  */
 
+struct crashpolicy;
 struct manager;
 struct crashes;
 
@@ -29,6 +31,9 @@ void crashes_destroy(struct crashes *crashes);
 void crashes_stop(struct crashes *crashes);
 /// A dump of a folder has been made, or could not be: @name is free to be forgotten.
 void crashes_ended(struct crashes *crashes, const char *name);
+
+/// What decides. Borrowed.
+struct crashpolicy *crashes_policy(const struct crashes *crashes);
 
 struct crashes_counts {
 	size_t copying; ///< hooks whose turn it is

@@ -15,6 +15,8 @@
 #include "common/coreaccess.h"
 #include "common/fd.h"
 #include "common/stacks.h"
+#include "common/strbuf.h"
+#include "daemon/crashask.h"
 #include "daemon/crashes.h"
 #include "daemon/crashfolder.h"
 #include "daemon/manager.h"
@@ -76,6 +78,12 @@ static struct snap_error *identify(struct crashjob *job)
 	return NULL;
 }
 
+static bool is_text(const struct json *json, const char *key, const char *value)
+{
+	const char *text = json_get_text(json, key);
+	return text && !strcmp(text, value);
+}
+
 static uint64_t usec_of(const struct crashjob *job)
 {
 	return json_get_u64(job->facts, "usec", snap_clock_ns(CLOCK_REALTIME) / 1000);
@@ -126,14 +134,36 @@ static struct json *summary_of(const struct json *go)
 }
 
 /// Words for what was not done as it should have been, separated by blanks.
-static const char *degraded(const struct crashjob *job, bool stored)
+static const char *degraded(const struct crashjob *job, bool stored, struct strbuf *words)
 {
-	const char *mode = json_get_text(job->result, "mode");
+	const struct {
+		const char *word;
+		bool is_so;
+	} all[] = {
+		{ "partial", json_get_u64(job->result, "lost_bytes", 0) },
+		{ "stacks", json_get_bool(job->result, "stacks_only", false) },
+		{ "stream", is_text(job->result, "mode", "stream") },
+	};
 	if (!stored)
 		return "record";
-	if (json_get_u64(job->result, "lost_bytes", 0))
-		return "partial";
-	return mode && !strcmp(mode, "stream") ? "stream" : NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i].is_so)
+			(void)strbuf_addf(words, "%s%s", words->len ? " " : "", all[i].word);
+	return words->len ? words->data : NULL;
+}
+
+/// Lines about a core that is not what it could be. @lines keeps them.
+static size_t add_reasons(const struct crashjob *job, const char **warnings, struct strbuf *lines)
+{
+	const char *why_short = json_get_text(job->result, "why_short");
+	const char *reason = json_get_text(job->result, "reason");
+	size_t n = 0;
+	if (reason && json_get_bool(job->result, "stacks_only", false))
+		warnings[n++] = reason;
+	if (why_short && strbuf_addf(lines, "the core has not all of the memory: %s",
+				       why_short) >= 0)
+		warnings[n++] = lines->data;
+	return n;
 }
 
 static size_t list_warnings(const struct json *list, const char **warnings, size_t n, size_t max)
@@ -154,9 +184,12 @@ static void add_record(struct crashjob *job, const struct json *made, const char
 	const char *exe = procid_text(job->id, PROCID_EXE);
 	const char *warnings[RECORD_WARNINGS_MAX];
 	char id[STOREID_SIZE];
+	_cleanup_strbuf_ struct strbuf words = { 0 }, lines = { 0 };
 	size_t n = 0;
 	if (why_not)
 		warnings[n++] = why_not;
+	else
+		n = add_reasons(job, warnings, &lines);
 	n = list_warnings(json_get(made, "warnings"), warnings, n, ARRAY_SIZE(warnings));
 	const struct record_crash crash = {
 		.signal = signal_of(job),
@@ -168,7 +201,8 @@ static void add_record(struct crashjob *job, const struct json *made, const char
 		.packages = packages,
 		.package_name = stacks && exe ? stacks_package_of(stacks, exe, "name") : NULL,
 		.package_version = stacks && exe ? stacks_package_of(stacks, exe, "version") : NULL,
-		.degraded = degraded(job, entry != NULL),
+		.suppressed = json_get_u64(job->result, "suppressed", 0),
+		.degraded = degraded(job, entry != NULL, &words),
 		.owner_reads = owner_reads(job),
 	};
 	const struct record_dump dump = {
@@ -387,6 +421,20 @@ static struct snap_error *start(struct crashjob *job)
 	return err;
 }
 
+/// Of crashes that came while there was no daemon. What is too much of a core stays.
+static void decide(struct crashjob *job)
+{
+	static const char *const keys[] = { "decided", "action", "reason", "suppressed" };
+	if (json_get_bool(job->result, "decided", false))
+		return;
+	_cleanup_(json_destroyp) struct json *answer =
+		crashask(crashes_policy(job->crashes), job->manager->config, job->folder,
+			 job->facts, json_get(job->result, "place"));
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (json_get(answer, keys[i]))
+			json_set_shared(job->result, keys[i], json_get(answer, keys[i]));
+}
+
 static bool begin(struct crashjob *job)
 {
 	job->facts = crashfolder_read_json(job->folder, "facts", JSON_MAX);
@@ -397,10 +445,16 @@ static bool begin(struct crashjob *job)
 		snap_error_destroy(err);
 		return false;
 	}
-	const char *why = json_get_text(job->result, "error");
+	const char *why = job->result ? json_get_text(job->result, "error") :
+					"its hook was killed";
+	if (!job->result)
+		job->result = json_new_object();
+	decide(job);
+	bool unwanted = is_text(job->result, "action", "drop");
 	struct stat st;
-	if (fstatat(job->folder, "core", &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		record_only(job, why ? why : job->result ? "policy" : "its hook was killed");
+	if (unwanted || fstatat(job->folder, "core", &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		const char *reason = json_get_text(job->result, "reason");
+		record_only(job, unwanted && reason ? reason : why ? why : "there is none");
 		return false;
 	}
 	err = start(job);

@@ -107,6 +107,15 @@ static struct snap_error *find_group(const struct config *config, gid_t *ret)
 	return NULL;
 }
 
+/// Those may come with a package that is not installed yet, unlike a group that gives rights.
+static void warn_of_users(const struct crashrules *rules)
+{
+	for (size_t i = 0; i < rules->n; i++)
+		if (rules->list[i].kind == CRASHRULE_USER && rules->list[i].uid == (uid_t)-1)
+			manager_log(LOG_WARNING, "Rule=%s: there is no such user, ignoring",
+				    rules->list[i].text);
+}
+
 static struct snap_error *load_config(const struct manager *m, struct config **ret,
 				      gid_t *ret_group, struct ondump_user *ret_user)
 {
@@ -119,6 +128,8 @@ static struct snap_error *load_config(const struct manager *m, struct config **r
 		err = ondump_find_user(config, ret_user);
 	if (err)
 		return err;
+	if (crashrules_resolve(&config->rules))
+		warn_of_users(&config->rules);
 	for (size_t i = 0; i < config->n_warnings; i++)
 		manager_log(LOG_WARNING, "%s", config->warnings[i]);
 	*ret = TAKE_PTR(config);

@@ -28,7 +28,7 @@ void head_describe_place(const struct head *head, struct json *json)
 		const struct snap_mapping *map = &head->snap.mappings[i];
 		if (pc < map->start || pc >= map->end || !map->inode)
 			continue;
-		json_set_message(json, "module", snap_mapping_name(&head->snap, map));
+		json_set_text(json, "module", snap_mapping_name(&head->snap, map));
 		json_set_u64(json, "offset", pc - map->start + map->offset);
 		return;
 	}
