@@ -28,6 +28,7 @@
 #include "cmd/corehook/folder.h"
 #include "cmd/corehook/handshake.h"
 #include "cmd/corehook/listen.h"
+#include "cmd/corehook/place.h"
 #include "cmd/corehook/take.h"
 #include "common/corepattern.h"
 #include "common/fd.h"
@@ -53,20 +54,32 @@ static void complain(const char *fmt, ...)
 		dprintf(fd, "<4>procsnap-corehook[%d]: %s\n", getpid(), text);
 }
 
+/// For the record: what the daemon said, and where it crashed.
+static void add_answer(const struct answer *answer, const struct json *place, struct json *result)
+{
+	static const char *const keys[] = { "decided", "action", "reason", "suppressed" };
+	json_set_shared(result, "place", place);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (json_get(answer->told, keys[i]))
+			json_set_shared(result, keys[i], json_get(answer->told, keys[i]));
+}
+
 /// The copier: all of the work. Returns its exit status.
 static int copy_and_publish(struct hook *hook, int holder)
 {
 	struct json *result = NULL;
-	int sock = -EBADF;
-	enum action action = ask_daemon(&hook->folder, &hook->head, &sock);
+	struct answer answer;
+	_cleanup_(json_destroyp) struct json *place = place_describe(&hook->crash, &hook->head);
+	ask_daemon(&hook->crash, &hook->folder, place, &answer);
 	struct snap_error *err = NULL;
-	if (action == ACTION_DROP)
+	if (answer.action == ACTION_DROP)
 		result = json_new_object();
 	else
-		err = take_core(hook, action, &result);
+		err = take_core(hook, &answer, &result);
 	if (err)
 		complain("no core of process %d: %s", hook->crash.ref.pid, err->message);
 	snap_error_destroy(err);
+	add_answer(&answer, place, result);
 	err = folder_publish(&hook->folder, result);
 	// The process is let go here: by us, and by the holder as soon as it reads this.
 	(void)close(CRASH_STREAM_FD);
@@ -74,9 +87,9 @@ static int copy_and_publish(struct hook *hook, int holder)
 	if (err)
 		complain("process %d: %s", hook->crash.ref.pid, err->message);
 	else
-		ask_done(TAKE_FD(sock), &hook->folder);
+		ask_done(TAKE_FD(answer.sock), &hook->folder);
 	int status = err ? 1 : 0;
-	snap_closep(&sock);
+	answer_deinit(&answer);
 	snap_error_destroy(err);
 	json_destroy(result);
 	return status;

@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -61,6 +62,8 @@ struct core {
 		size_t span; ///< index into the order
 		uint64_t offset; ///< into its memory
 	} first, last; ///< what nobody has taken yet lies between them
+	uint64_t max_bytes; ///< of memory
+	atomic_uint_fast64_t written_bytes;
 	enum priority busy_priority; ///< of the pieces that were taken from the beginning
 	unsigned int busy; ///< how many of these are not copied yet
 	pthread_cond_t idle;
@@ -118,6 +121,7 @@ struct snap_error *core_create(const struct snapshot *snap, const struct plan *p
 	(void)pthread_cond_init(&c->idle, NULL);
 	gaps_init(&c->gaps);
 	c->direct_fd = -EBADF;
+	c->max_bytes = UINT64_MAX;
 	c->snap = snap;
 	c->plan = plan;
 	c->offsets = calloc(plan->n, sizeof(*c->offsets));
@@ -316,6 +320,14 @@ static ssize_t read_pages(struct core *c, const struct piece *piece, enum mem_ki
 	return n > 0 ? (ssize_t)ALIGN_DOWN((size_t)n, (size_t)PAGE) : n;
 }
 
+/// Is there room for @len bytes more within the limit of the core?
+static bool take_room(struct core *c, size_t len)
+{
+	if (c->max_bytes == UINT64_MAX)
+		return true;
+	return atomic_fetch_add(&c->written_bytes, len) + len <= c->max_bytes;
+}
+
 /**
  * Copies up to @len bytes at @addr to their place at @offset in the file.
  *
@@ -347,6 +359,8 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 			reserve_discard(c->reserve, offset, fatal_read_error(n) ? len : PAGE);
 		return n;
 	}
+	if (!take_room(c, (size_t)n))
+		return write_failed(c, ENOSPC);
 	int fd = c->direct_fd >= 0 ? c->direct_fd : c->fd;
 	int r = pages_write(fd, buf, (size_t)n, offset);
 	if (r == -EINVAL && fd != c->fd) // a file system that opens O_DIRECT but cannot write so
@@ -539,6 +553,20 @@ struct snap_error *core_set_priorities(struct core *c, const struct priorities *
 	return NULL;
 }
 
+struct snap_error *core_set_limit(struct core *c, uint64_t max_bytes)
+{
+	// The room for gaps is mostly given back.
+	uint64_t head = c->notes_offset + c->notes_bytes + PAGE +
+			c->snap->n_threads * sizeof(struct snapnote_thread);
+	if (max_bytes < head)
+		return snap_error_new(SNAP_NO_SPACE,
+				      "the core may have %" PRIu64 " bytes, and its headers "
+				      "alone have %" PRIu64,
+				      max_bytes, head);
+	c->max_bytes = max_bytes == UINT64_MAX ? UINT64_MAX : max_bytes - head;
+	return NULL;
+}
+
 struct snap_error *core_reserve(struct core *c, struct memsource *source, unsigned int threads,
 				struct reserve *reserve)
 {
@@ -597,7 +625,7 @@ struct snap_error *core_put(struct core *c, int fd, size_t i, uint64_t offset, c
 		return NULL;
 	}
 	c->flags = flags;
-	int r = pages_write(fd, buf, len, c->offsets[i] + offset);
+	int r = take_room(c, len) ? pages_write(fd, buf, len, c->offsets[i] + offset) : -ENOSPC;
 	if (r < 0) {
 		(void)write_failed(c, -r);
 		if (c->abort)

@@ -74,6 +74,12 @@ struct snap_error *core_set_priorities(struct core *core, const struct prioritie
 	_must_check_;
 
 /**
+ * No more than @max_bytes are to be written of memory and headers; what is beyond is as on a full
+ * disk. Holes do not count, nor what is attached later. SNAP_NO_SPACE when not even the headers fit.
+ */
+struct snap_error *core_set_limit(struct core *core, uint64_t max_bytes) _must_check_;
+
+/**
  * Copies the memory into @fd, a regular file without data, with @threads threads (at least 1).
  *
  * @reserve belongs to the same file, or is NULL; it must live until core_finish(). The file has its

@@ -222,7 +222,7 @@ static struct snap_error *cut_stacks(struct plan *plan, const struct priorities 
 	return NULL;
 }
 
-static struct snap_error *keep_stacks(struct plan *plan, const struct snapshot *snap)
+static struct snap_error *cut_to_stacks(struct plan *plan, const struct snapshot *snap)
 {
 	_cleanup_priorities_ struct priorities priorities = { 0 };
 	struct snap_error *err = priorities_find(snap, &priorities);
@@ -250,7 +250,7 @@ struct snap_error *plan_create(const struct snapshot *snap, struct memsource *so
 	}
 	if (flags & PLAN_WITH_BINARIES)
 		add_binaries(plan);
-	struct snap_error *err = flags & PLAN_STACKS ? keep_stacks(plan, snap) : NULL;
+	struct snap_error *err = flags & PLAN_STACKS ? cut_to_stacks(plan, snap) : NULL;
 	if (err)
 		return err;
 	add_up(plan);
@@ -268,6 +268,50 @@ void plan_from_kernel(struct plan *plan)
 		total->dump_bytes += seg->dump_bytes;
 		plan->dump_bytes += seg->dump_bytes;
 	}
+}
+
+/// What the kernel sends of each part of a mapping, of which it sends the beginning; nothing else
+/// is dumped.
+static void share_stream(struct plan *plan, const uint64_t *sent)
+{
+	const struct snap_mapping *map = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < plan->n; i++) {
+		struct plan_segment *seg = &plan->segments[i];
+		n += map && map != seg->map;
+		map = seg->map;
+		uint64_t before = seg->start - map->start;
+		uint64_t rest = sent[n] > before ? sent[n] - before : 0;
+		seg->stream_bytes = MIN(rest, seg->end - seg->start);
+		if (seg->dump_bytes > seg->stream_bytes) {
+			plan->dump_bytes -= seg->dump_bytes - seg->stream_bytes;
+			seg->dump_bytes = seg->stream_bytes;
+		}
+	}
+}
+
+struct snap_error *plan_keep_stacks(struct plan *plan, const struct snapshot *snap)
+{
+	_cleanup_free_ uint64_t *sent = calloc(plan->n + 1, sizeof(*sent));
+	if (!sent)
+		return snap_error_oom();
+	for (size_t i = 0; i < plan->n; i++) {
+		struct plan_segment *seg = &plan->segments[i];
+		sent[i] = seg->stream_bytes;
+		// The kernel sends the first page of a mapping, or all of it.
+		if (seg->dump_bytes == PAGE && seg->end - seg->start > PAGE)
+			seg->class = PLAN_ELF_HEADER;
+		else if (seg->dump_bytes && seg->map->flags & SNAP_MAP_SPECIAL)
+			seg->class = PLAN_SPECIAL;
+	}
+	struct snap_error *err = cut_to_stacks(plan, snap);
+	if (err)
+		return err;
+	memset(plan->totals, 0, sizeof(plan->totals));
+	plan->dump_bytes = plan->data_bytes = 0;
+	add_up(plan);
+	share_stream(plan, sent);
+	return NULL;
 }
 
 void plan_destroy(struct plan *plan)

@@ -59,7 +59,7 @@ struct plan_segment {
 	enum plan_class class;
 	uint64_t start, end; ///< addresses: the whole mapping, or a part of it
 	uint64_t dump_bytes; ///< p_filesz: from the start, page-aligned
-	uint64_t stream_bytes; ///< of a crash: what the kernel sends of the mapping
+	uint64_t stream_bytes; ///< of a crash: what the kernel sends of this segment
 };
 
 struct plan_total {
@@ -84,6 +84,8 @@ struct snap_error *plan_create(const struct snapshot *snap, struct memsource *so
 			       uint32_t filter, uint32_t flags, struct plan **ret) _must_check_;
 /// Completes a plan whose segments say what the kernel would dump of each (dumper/stream.h).
 void plan_from_kernel(struct plan *plan);
+/// Cuts such a plan of @snap down to what PLAN_STACKS takes.
+struct snap_error *plan_keep_stacks(struct plan *plan, const struct snapshot *snap) _must_check_;
 void plan_destroy(struct plan *plan);
 DEFINE_CLEANUP(struct plan *, plan_destroy);
 

@@ -288,6 +288,16 @@ static int name_mappings(struct parse *p)
 	return 0;
 }
 
+/// Of a file that the process has not changed the kernel sends its first page, or nothing.
+static void mark_changed(const struct parse *p, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		struct snap_mapping *map = &p->snap->mappings[i];
+		if (map->inode && plan->segments[i].stream_bytes > PAGE)
+			map->anon_bytes = plan->segments[i].stream_bytes;
+	}
+}
+
 /// [vdso] has no name in NT_FILE; the auxiliary vector tells where it is.
 static void mark_vdso(struct parse *p)
 {
@@ -380,6 +390,7 @@ struct snap_error *stream_parse(const struct strbuf *head, pid_t pid, struct sna
 	if (r < 0 || !snap->n_threads)
 		return senseless(pid, "has notes that cannot be");
 	mark_vdso(&p);
+	mark_changed(&p, plan);
 	snap->notes = p.notes.data;
 	snap->notes_size = p.notes.size;
 	plan_from_kernel(plan);
@@ -424,7 +435,10 @@ struct snap_error *stream_copy(int stream, uint64_t position, const struct strea
 	bool more = facts->body_offset >= position &&
 		    skip(stream, buf, facts->body_offset - position);
 	const struct plan *plan = core_plan(core);
-	for (size_t i = 0; i < plan->n; i++) {
+	size_t end = plan->n;
+	while (end && !plan->segments[end - 1].dump_bytes)
+		end--; // what nobody wants need not be waited for
+	for (size_t i = 0; i < end; i++) {
 		const struct plan_segment *seg = &plan->segments[i];
 		uint64_t done = 0, bytes = seg->stream_bytes;
 		while (more && done < bytes) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/corelimit.h"
 #include "common/fd.h"
 #include "common/ipc.h"
 
@@ -61,17 +62,23 @@ static enum action parse_action(const char *text)
 					 ACTION_KEEP;
 }
 
-enum action ask_daemon(const struct folder *folder, const struct head *head, int *ret_sock)
+static int say_hello(const struct folder *folder, const struct json *place, int sock)
 {
-	*ret_sock = -EBADF;
-	_cleanup_close_ int sock = connect_daemon(folder);
 	_cleanup_(json_destroyp) struct json *hello = json_new_object();
-	struct json *place = json_new_object();
 	json_set_text(hello, "folder", folder->name);
-	head_describe_place(head, place);
-	json_set(hello, "place", place);
-	if (sock < 0 || ipc_send(sock, hello, NULL, 0, MSG_NOSIGNAL) < 0)
-		return ACTION_KEEP;
+	json_set_shared(hello, "place", place);
+	return ipc_send(sock, hello, NULL, 0, MSG_NOSIGNAL);
+}
+
+void ask_daemon(const struct crash *crash, const struct folder *folder, const struct json *place,
+		struct answer *ret)
+{
+	*ret = ANSWER_NULL;
+	ret->max_bytes = crash->rlimit;
+	ret->action = corelimit_allows(crash->rlimit) ? ACTION_KEEP : ACTION_DROP;
+	_cleanup_close_ int sock = connect_daemon(folder);
+	if (sock < 0 || say_hello(folder, place, sock) < 0)
+		return;
 	uint64_t deadline = snap_now_ns() + ANSWER_NS, limit = snap_now_ns() + TURN_NS;
 	for (;;) {
 		_cleanup_(json_destroyp) struct json *answer = NULL;
@@ -79,14 +86,24 @@ enum action ask_daemon(const struct folder *folder, const struct head *head, int
 		if (r == -EAGAIN)
 			continue;
 		if (r < 0)
-			return ACTION_KEEP;
+			return;
 		const char *action = json_get_text(answer, "action");
 		if (action) {
-			*ret_sock = TAKE_FD(sock);
-			return parse_action(action);
+			ret->sock = TAKE_FD(sock);
+			ret->action = parse_action(action);
+			ret->max_bytes = json_get_u64(answer, "max_bytes", UINT64_MAX);
+			ret->told = TAKE_PTR(answer);
+			return;
 		}
 		deadline = limit;
 	}
+}
+
+void answer_deinit(struct answer *answer)
+{
+	snap_closep(&answer->sock);
+	json_destroy(answer->told);
+	*answer = ANSWER_NULL;
 }
 
 void ask_done(int sock, const struct folder *folder)

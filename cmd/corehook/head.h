@@ -17,6 +17,3 @@ struct head {
 /// Reads it from @fd. What cannot be read or understood is left out.
 void head_read(struct head *head, int fd, pid_t pid);
 void head_deinit(struct head *head);
-
-/// Where it crashed: {"signal", "module" (escaped), "offset" into its file}, as far as it is known.
-void head_describe_place(const struct head *head, struct json *json);

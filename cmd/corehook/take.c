@@ -5,20 +5,24 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/str.h"
 #include "dumper/core.h"
+#include "dumper/priority.h"
 #include "dumper/stream.h"
 #include "ptrace/livemem.h"
 
 enum {
 	THREADS_MAX = 8,
 	CHUNK = 1 << 20,
+	STATUS_MAX = 64 << 10,
 };
 
 struct taking {
@@ -29,6 +33,9 @@ struct taking {
 	const char *why_stream; ///< then
 	struct core *core;
 	int fd;
+	bool stacks_only;
+	uint64_t max_bytes; ///< of the core
+	const char *why_max; ///< who says so; NULL: nothing that is wanted is left out
 	uint64_t copy_ns;
 };
 
@@ -72,11 +79,62 @@ static void open_memory(struct taking *t)
 	t->mem = NULL;
 }
 
+/// There must be room for what a worker makes of the core, too: compressed it is a quarter, mostly.
+static uint64_t room_on_disk(int fd)
+{
+	struct statvfs st;
+	if (fstatvfs(fd, &st) < 0)
+		return UINT64_MAX;
+	return (uint64_t)st.f_bavail * st.f_frsize / 5 * 4;
+}
+
+static void set_limit(struct taking *t, uint64_t max_bytes)
+{
+	uint64_t room = room_on_disk(t->fd);
+	t->max_bytes = MIN(max_bytes, room);
+	t->why_max = max_bytes <= room ? "its limit is" : "the disk has room for";
+}
+
+/// About how much the kernel will send that is not zero; the address space is mostly more.
+static uint64_t expected_bytes(const struct taking *t)
+{
+	static const char *const keys[] = { "RssAnon:", "RssShmem:", "VmSwap:" };
+	_cleanup_free_ char *status = NULL;
+	uint64_t sum = 0, all = t->head->plan->dump_bytes;
+	if (t->piddir < 0 || snap_read_file_at(t->piddir, "status", STATUS_MAX, &status) < 0)
+		return all;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *value = snap_line_value(status, keys[i]);
+		_cleanup_free_ char *digits =
+			value ? strndup(value, strspn(value, "0123456789")) : NULL;
+		uint64_t kib;
+		if (!digits || snap_parse_u64(digits, &kib) < 0)
+			return all; // its first thread has ended, and is not asked any more
+		sum += kib * 1024;
+	}
+	return MIN(sum, all);
+}
+
 static void note_gaps(const struct taking *t, struct json *result)
 {
 	const struct gaps *gaps = core_gaps(t->core);
 	json_set_u64(result, "gap_bytes", gaps->bytes);
 	json_set_u64(result, "lost_bytes", gaps->lost_bytes);
+}
+
+static void note_limit(const struct taking *t, struct json *result)
+{
+	char text[64], bytes[16];
+	(void)snprintf(text, sizeof(text), "%s %s", t->why_max,
+		       snap_format_bytes(t->max_bytes, bytes));
+	json_set_text(result, "why_short", text);
+}
+
+/// Why something is missing; of a core that nobody has cut it is the process that was killed.
+static void note_shortage(const struct taking *t, struct json *result)
+{
+	if (t->why_max && (t->stacks_only || core_gaps(t->core)->lost_bytes))
+		note_limit(t, result);
 }
 
 static void describe(const struct taking *t, struct json *result)
@@ -95,30 +153,67 @@ static void describe(const struct taking *t, struct json *result)
 	json_set_u64(result, "bytes", core_size(t->core));
 	if (t->why_stream)
 		json_set_text(result, "why_stream", t->why_stream);
+	if (t->stacks_only)
+		json_set_bool(result, "stacks_only", true);
 	note_gaps(t, result);
+	note_shortage(t, result);
 }
 
-static struct snap_error *copy(struct taking *t)
+static struct snap_error *keep_stacks(struct taking *t)
+{
+	t->stacks_only = true;
+	return plan_keep_stacks(t->head->plan, &t->head->snap);
+}
+
+/// Says what is copied first, for a core that may not become whole.
+static struct snap_error *set_priorities(struct taking *t)
+{
+	_cleanup_priorities_ struct priorities priorities = { 0 };
+	struct snap_error *err = priorities_find(&t->head->snap, &priorities);
+	return err ? err : core_set_priorities(t->core, &priorities);
+}
+
+static struct snap_error *copy_memory(struct taking *t)
+{
+	uint32_t flags = CORE_KEEP_PARTIAL;
+	struct snap_error *err = core_create(&t->head->snap, t->head->plan, 0, &t->core);
+	if (!err)
+		err = core_set_limit(t->core, t->max_bytes);
+	if (!err && t->mem && t->head->plan->dump_bytes > t->max_bytes) {
+		flags |= CORE_SHORT_OF_SPACE;
+		err = set_priorities(t);
+	}
+	if (err)
+		return err;
+	return t->mem ? core_copy(t->core, livemem_source(t->mem), t->fd, NULL, count_threads(),
+				  flags, NULL) :
+			stream_copy(CRASH_STREAM_FD, t->head->bytes.len, &t->head->facts, t->core,
+				    t->fd, flags);
+}
+
+static struct snap_error *copy(struct taking *t, enum action action)
 {
 	uint64_t begin = snap_now_ns();
-	struct snap_error *err = core_create(&t->head->snap, t->head->plan, 0, &t->core);
-	if (!err && t->mem)
-		err = core_copy(t->core, livemem_source(t->mem), t->fd, NULL, count_threads(),
-				CORE_KEEP_PARTIAL, NULL);
-	else if (!err)
-		err = stream_copy(CRASH_STREAM_FD, t->head->bytes.len, &t->head->facts, t->core,
-				  t->fd, CORE_KEEP_PARTIAL);
+	struct snap_error *err = NULL;
+	bool wanted = action == ACTION_STACKS;
+	if (wanted || (!t->mem && expected_bytes(t) > t->max_bytes))
+		err = keep_stacks(t);
+	if (!err)
+		err = copy_memory(t);
 	if (!err)
 		err = core_finish(t->core, t->fd, &(struct core_facts){ .defer_writing = true });
+	if (wanted && !err && !core_gaps(t->core)->lost_bytes)
+		t->why_max = NULL; // nothing is missing that was wanted
 	t->copy_ns = snap_now_ns() - begin;
 	return err;
 }
 
-/// A head that nobody understands: the core is kept as the kernel writes it.
-static struct snap_error *copy_as_it_comes(struct taking *t)
+/// A head that nobody understands: the core is kept as the kernel writes it, up to its limit.
+static struct snap_error *copy_as_it_comes(struct taking *t, struct json *result)
 {
 	const struct strbuf *head = &t->head->bytes;
 	_cleanup_free_ char *buf = malloc(CHUNK);
+	uint64_t room = t->max_bytes > head->len ? t->max_bytes - head->len : 0;
 	int r = buf ? snap_write_all(t->fd, head->data, head->len) : -ENOMEM;
 	while (r >= 0) {
 		ssize_t n = read(CRASH_STREAM_FD, buf, CHUNK);
@@ -126,20 +221,28 @@ static struct snap_error *copy_as_it_comes(struct taking *t)
 			continue;
 		if (n <= 0)
 			break;
+		if ((uint64_t)n > room) {
+			json_set_u64(result, "lost_bytes", 1); // at least
+			note_limit(t, result);
+			break;
+		}
+		room -= (uint64_t)n;
 		r = snap_write_all(t->fd, buf, (size_t)n);
 	}
 	return r < 0 ? snap_error_errno(snap_code_from_errno(-r), -r, "cannot write the core") :
 		       NULL;
 }
 
-static struct snap_error *take(struct taking *t, struct json *result)
+static struct snap_error *take(struct taking *t, const struct answer *answer, struct json *result)
 {
 	struct snapshot *snap = &t->head->snap;
+	set_limit(t, answer->max_bytes);
 	if (!t->head->plan) {
 		json_set_text(result, "mode", "stream");
 		json_set_bool(result, "as_it_came", true);
-		return t->head->bytes.len ? copy_as_it_comes(t) :
-					    snap_error_new(SNAP_FAILED, "the kernel sent no core");
+		return t->head->bytes.len ?
+			       copy_as_it_comes(t, result) :
+			       snap_error_new(SNAP_FAILED, "the kernel sent no core");
 	}
 	open_memory(t);
 	snap->mode = strdup(t->mem ? "crash" : "stream");
@@ -148,13 +251,13 @@ static struct snap_error *take(struct taking *t, struct json *result)
 	if (!snap->mode)
 		return snap_error_oom();
 	(void)folder_write(&t->hook->folder, "auxv", snap->process.auxv, snap->process.auxv_size);
-	struct snap_error *err = copy(t);
+	struct snap_error *err = copy(t, answer->action);
 	if (!err)
 		describe(t, result);
 	return err;
 }
 
-struct snap_error *take_core(struct hook *hook, enum action action _unused_,
+struct snap_error *take_core(struct hook *hook, const struct answer *answer,
 			     struct json **ret_result)
 {
 	struct taking t = { .hook = hook, .head = &hook->head, .piddir = -EBADF, .fd = -EBADF };
@@ -165,7 +268,7 @@ struct snap_error *take_core(struct hook *hook, enum action action _unused_,
 		err = snap_error_errno(snap_code_from_errno(-t.fd), -t.fd,
 				       "cannot make a file in %s/crash", hook->crash.store);
 	if (!err)
-		err = take(&t, result);
+		err = take(&t, answer, result);
 	if (!err)
 		err = folder_link_core(&hook->folder, t.fd);
 	core_destroy(t.core);
