@@ -237,6 +237,25 @@ static void apply_rules(const struct config *config, const struct crash_facts *f
 		       crash_action_name((enum crash_action)config->storage));
 }
 
+/// As it is written in a file, in one unit.
+static const char *format_span(uint64_t ns, char buf[static 32])
+{
+	static const struct {
+		const char *unit;
+		uint64_t ns;
+	} units[] = {
+		{ "d", 86400000000000 }, { "h", 3600000000000 }, { "min", 60000000000 },
+		{ "s", 1000000000 },	 { "ms", 1000000 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (ns >= units[i].ns && ns % units[i].ns == 0) {
+			(void)snprintf(buf, 32, "%" PRIu64 "%s", ns / units[i].ns, units[i].unit);
+			return buf;
+		}
+	(void)snprintf(buf, 32, "%" PRIu64 "us", ns / 1000);
+	return buf;
+}
+
 static bool has_place(const struct crash_facts *facts)
 {
 	return facts->module || facts->callers;
@@ -258,15 +277,15 @@ static bool is_too_much(struct crashpolicy *policy, const struct config *config,
 		{ COUNTER_USER, &config->user_rate_limit, "UserRateLimit", "this user" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		char time[16];
+		char time[32];
 		const struct config_rate *rate = limits[i].rate;
 		if (limits[i].kind == COUNTER_PLACE && !has_place(facts))
 			continue;
 		if (!is_full(policy, limits[i].kind, rate, facts, now_ns))
 			continue;
-		decide(ret, CRASH_NONE, "%s=: there are %" PRIu64 " cores of %s within %s",
-		       limits[i].name, rate->max, limits[i].of,
-		       snap_format_ns(rate->interval_ns, time));
+		decide(ret, CRASH_NONE, "%s=%" PRIu64 "/%s: there are as many cores of %s",
+		       limits[i].name, rate->max, format_span(rate->interval_ns, time),
+		       limits[i].of);
 		return true;
 	}
 	for (size_t i = has_place(facts) ? 0 : 1; i < ARRAY_SIZE(limits); i++)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,23 +75,22 @@ static int parse(const char *text, struct crashrule *ret)
 	_cleanup_free_ char *copy = strdup(text);
 	if (!copy)
 		return -ENOMEM;
-	// It is shown as the reason. What is not UTF-8 in a path is a question mark.
-	if (!snap_is_printable(text))
-		return -EINVAL;
 	if (take_action(copy, &ret->action) < 0)
 		return -EINVAL;
 	for (unsigned int i = 0; i < CRASHRULE_KIND_MAX; i++) {
 		size_t len = strlen(kinds[i]);
 		if (strncmp(copy, kinds[i], len) != 0)
 			continue;
-		if (!copy[len])
+		// It is shown as the reason. What is not UTF-8 in a path is a question mark.
+		if (!copy[len] || !snap_is_printable(copy))
 			return -EINVAL;
 		if (strlen(copy + len) > CRASHRULE_PATTERN_MAX)
 			return -ERANGE;
 		ret->kind = (enum crashrule_kind)i;
 		ret->uid = (uid_t)-1;
 		ret->pattern = strdup(copy + len);
-		ret->text = strdup(text);
+		if (asprintf(&ret->text, "%s %s", copy, actions[ret->action]) < 0)
+			ret->text = NULL;
 		return ret->pattern && ret->text ? 0 : -ENOMEM;
 	}
 	return -EINVAL;

@@ -35,7 +35,7 @@ enum crashrule_kind {
 struct crashrule {
 	enum crashrule_kind kind;
 	enum crash_action action;
-	char *text; ///< the rule as it was written
+	char *text; ///< the rule, to be shown
 	char *pattern;
 	uid_t uid; ///< of CRASHRULE_USER; (uid_t)-1: there is no such user
 };

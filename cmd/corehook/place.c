@@ -11,11 +11,11 @@
 
 enum {
 	STACK_BYTES = 4096, ///< frames of abort() and of assert() have half of it
-	CALLERS = 6, ///< raise, abort and whoever called them
+	CALLERS = 3,
 };
 
-/// The mapping of a file that @addr lies in, or NULL.
-static const struct snap_mapping *find_file(const struct head *head, uint64_t addr)
+/// The mapping that @addr lies in, or NULL.
+static const struct snap_mapping *find_mapping(const struct head *head, uint64_t addr)
 {
 	size_t low = 0, high = head->snap.n_mappings;
 	while (low < high) {
@@ -27,7 +27,21 @@ static const struct snap_mapping *find_file(const struct head *head, uint64_t ad
 	}
 	if (low == head->snap.n_mappings || head->snap.mappings[low].start > addr)
 		return NULL;
-	return head->snap.mappings[low].inode ? &head->snap.mappings[low] : NULL;
+	return &head->snap.mappings[low];
+}
+
+/// The same, if it is of a file.
+static const struct snap_mapping *find_file(const struct head *head, uint64_t addr)
+{
+	const struct snap_mapping *map = find_mapping(head, addr);
+	return map && map->inode ? map : NULL;
+}
+
+static bool same_file(const struct head *head, const struct snap_mapping *a,
+		      const struct snap_mapping *b)
+{
+	return a && b &&
+	       !strcmp(snap_mapping_name(&head->snap, a), snap_mapping_name(&head->snap, b));
 }
 
 static bool is_wide(const struct head *head)
@@ -48,8 +62,7 @@ static bool is_program(const struct head *head, const struct snap_mapping *map)
 		const struct snap_mapping *program =
 			find_file(head, width == 8 ? span_u64(&auxv, at + width) :
 						     span_u32(&auxv, at + width));
-		return program && !strcmp(snap_mapping_name(&head->snap, program),
-					  snap_mapping_name(&head->snap, map));
+		return same_file(head, program, map);
 	}
 	return false;
 }
@@ -72,11 +85,16 @@ static ssize_t read_stack(const struct crash *crash, const struct head *head, ui
 	_cleanup_close_ int piddir = pidref_open_proc(&crash->ref);
 	_cleanup_close_ int mem =
 		piddir < 0 ? -EBADF : openat(piddir, "mem", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	return mem < 0 ? -1 : snap_pread_full(mem, buf, STACK_BYTES, head->facts.sp);
+	const struct snap_mapping *map = find_mapping(head, head->facts.sp);
+	if (mem < 0 || !map)
+		return -1;
+	size_t len = (size_t)MIN((uint64_t)STACK_BYTES, map->end - head->facts.sp);
+	return snap_pread_full(mem, buf, len, head->facts.sp);
 }
 
-/// 0: not known.
-static uint64_t hash_callers(const struct crash *crash, const struct head *head)
+/// A number for the callers that are not in the file of @place, which may be NULL; 0: not known.
+static uint64_t hash_callers(const struct crash *crash, const struct head *head,
+			     const struct snap_mapping *place)
 {
 	uint8_t stack[STACK_BYTES];
 	ssize_t len = read_stack(crash, head, stack);
@@ -86,7 +104,7 @@ static uint64_t hash_callers(const struct crash *crash, const struct head *head)
 	for (uint64_t at = 0; at + width <= span.size && n < CALLERS; at += width) {
 		uint64_t addr = width == 8 ? span_u64(&span, at) : span_u32(&span, at);
 		const struct snap_mapping *map = find_file(head, addr);
-		if (!map || !(map->flags & SNAP_MAP_EXEC))
+		if (!map || !(map->flags & SNAP_MAP_EXEC) || same_file(head, map, place))
 			continue;
 		uint64_t offset = addr - map->start + map->offset;
 		const char *name = snap_mapping_name(&head->snap, map);
@@ -94,7 +112,7 @@ static uint64_t hash_callers(const struct crash *crash, const struct head *head)
 		hash = add_to_hash(hash, &offset, sizeof(offset));
 		n++;
 	}
-	return n ? hash | 1 : 0;
+	return n ? hash >> 16 | 1 : 0; // as many digits as any reader of JSON keeps
 }
 
 struct json *place_describe(const struct crash *crash, const struct head *head)
@@ -103,13 +121,16 @@ struct json *place_describe(const struct crash *crash, const struct head *head)
 	const struct snap_mapping *map = find_file(head, head->facts.pc);
 	bool by_itself = head->facts.si_code <= 0;
 	json_set_u64(json, "signal", (uint64_t)head->facts.signal);
-	if (map && by_itself && is_program(head, map))
+	bool tells = map && !by_itself;
+	uint64_t callers = tells || (map && is_program(head, map)) ?
+				   0 :
+				   hash_callers(crash, head, map);
+	if (!tells && !callers)
 		return json;
 	if (map) {
 		json_set_text(json, "module", snap_mapping_name(&head->snap, map));
 		json_set_u64(json, "offset", head->facts.pc - map->start + map->offset);
 	}
-	uint64_t callers = map && !by_itself ? 0 : hash_callers(crash, head);
 	if (callers)
 		json_set_u64(json, "callers", callers);
 	return json;

@@ -14,9 +14,9 @@
  *
  * A process that ends itself is always in the same function, mostly of libc. Then, and when nothing
  * is mapped at the program counter (a call through a null pointer), callers are told as well: what
- * lies on the stack and points into code, in the order in which it lies there. Some of that is of
- * calls that have returned, so two crashes that are the same may look different, but hardly the
- * other way round.
+ * lies on the stack and points into the code of other files, in the order in which it lies there.
+ * Some of that is of calls that have returned, so two crashes that are the same may look different,
+ * but hardly the other way round.
  *
  * A program without libraries that ends itself, as all of Go do that die of a panic, says no place:
  * its stack is one that the runtime has for such purposes.

@@ -4,6 +4,26 @@
 #include "common/str.h"
 #include "fuzz.h"
 
+static void check_rate(const struct config_rate *rate)
+{
+	REQUIRE(rate->max >= 1 && rate->interval_ns >= 1);
+	REQUIRE(rate->max == CONFIG_INFINITY || rate->interval_ns <= UINT64_MAX / 4);
+}
+
+static void check_rules(const struct crashrules *rules)
+{
+	REQUIRE(rules->n <= CRASHRULES_MAX);
+	for (size_t i = 0; i < rules->n; i++) {
+		const struct crashrule *rule = &rules->list[i];
+		REQUIRE(rule->kind < CRASHRULE_KIND_MAX && rule->action < CRASH_ACTION_MAX);
+		REQUIRE(*rule->pattern && strlen(rule->pattern) <= CRASHRULE_PATTERN_MAX);
+		REQUIRE(snap_is_printable(rule->text) && rule->uid == (uid_t)-1);
+		// Each fits itself, and a star fits all.
+		REQUIRE(crashrule_fits(rule->pattern, rule->pattern));
+		REQUIRE(crashrule_fits("*", rule->pattern));
+	}
+}
+
 static void check(const struct config *c)
 {
 	REQUIRE(c->max_use.percent <= 100 && c->keep_free.percent <= 100);
@@ -22,6 +42,11 @@ static void check(const struct config *c)
 	REQUIRE(!c->group || (*c->group && strlen(c->group) <= 31 && !strchr(c->group, '/')));
 	REQUIRE(c->handler <= CONFIG_HANDLER_SOCKET);
 	REQUIRE(c->handler_on_stop <= CONFIG_ON_STOP_RESTORE);
+	REQUIRE(c->storage < CRASH_ACTION_MAX && c->max_core_size >= 1 << 20);
+	check_rate(&c->duplicates);
+	check_rate(&c->rate_limit);
+	check_rate(&c->user_rate_limit);
+	check_rules(&c->rules);
 	REQUIRE(c->n_warnings <= 64);
 	for (size_t i = 0; i < c->n_warnings; i++)
 		REQUIRE(snap_is_printable(c->warnings[i]));

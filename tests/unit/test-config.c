@@ -223,6 +223,45 @@ static void test_unknown(void **state _unused_)
 	assert_int_equal(c->max_use.percent, 10);
 }
 
+static void test_rules(void **state _unused_)
+{
+	_cleanup_(config_destroyp) struct config *c =
+		parse("[Crash]\nRule=exe:/a none\nRule=\nRule=exe:/usr/lib/my app/*\tstacks\n"
+		      "Rule = user:web   keep \nStorage=stacks\nMaxCoreSize=2G\n"
+		      "DuplicateLimit=3 / 1h 30min\nRateLimit=1/1s\nUserRateLimit=infinity\n");
+	assert_int_equal(c->storage, CRASH_STACKS);
+	assert_int_equal(c->max_core_size, 2ULL << 30);
+	assert_int_equal(c->duplicates.max, 3);
+	assert_int_equal(c->duplicates.interval_ns, 5400 * SECOND);
+	assert_int_equal(c->rate_limit.max, 1);
+	assert_int_equal(c->user_rate_limit.max, CONFIG_INFINITY);
+	assert_int_equal(c->rules.n, 2);
+	assert_int_equal(c->rules.list[0].kind, CRASHRULE_EXE);
+	assert_string_equal(c->rules.list[0].pattern, "/usr/lib/my app/*");
+	assert_int_equal(c->rules.list[0].action, CRASH_STACKS);
+	assert_int_equal(c->rules.list[1].kind, CRASHRULE_USER);
+	assert_string_equal(c->rules.list[1].pattern, "web");
+	assert_int_equal(c->rules.list[1].action, CRASH_KEEP);
+
+	static const char *const bad[] = { "exe:/a",	 "exe:/a drop", "exe:none", "exe: none",
+					   "/usr/a none", "none",	"EXE:a none", "exe:\x1b none" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct crashrules rules = { 0 };
+		print_message("%s\n", bad[i]);
+		assert_int_equal(crashrules_add(&rules, bad[i]), -EINVAL);
+		assert_int_equal(rules.n, 0);
+	}
+	char text[CRASHRULE_PATTERN_MAX + 32];
+	(void)snprintf(text, sizeof(text), "exe:%0*d none", CRASHRULE_PATTERN_MAX, 1);
+	struct crashrules rules = { 0 };
+	for (size_t i = 0; i < CRASHRULES_MAX; i++)
+		assert_int_equal(crashrules_add(&rules, text), 0);
+	assert_int_equal(crashrules_add(&rules, text), -ERANGE);
+	crashrules_deinit(&rules);
+	(void)snprintf(text, sizeof(text), "exe:%0*d none", CRASHRULE_PATTERN_MAX + 1, 1);
+	assert_int_equal(crashrules_add(&rules, text), -ERANGE);
+}
+
 static void test_mistakes(void **state _unused_)
 {
 #define REFUSE(text, message) refuse(text, sizeof(text) - 1, message)
@@ -244,6 +283,12 @@ static void test_mistakes(void **state _unused_)
 	       "x.conf:2: OnDump= takes the absolute path of a program, not '/usr/../x'");
 	REFUSE("[Access]\nGroup=a b\x1b",
 	       "x.conf:2: Group= takes the name or number of a group, not 'a b\\x1b'");
+	REFUSE("[Crash]\nRule=exe:/a drop",
+	       "x.conf:2: Rule= takes exe:, comm:, unit:, cgroup: or user:, what is meant, and "
+	       "keep, stacks or none, not 'exe:/a drop'");
+	REFUSE("[Crash]\nRateLimit=5",
+	       "x.conf:2: RateLimit= takes a number and a time such as 5/1min, or infinity, "
+	       "not '5'");
 	REFUSE("MaxUse=1", "x.conf:1: a key before the first section: 'MaxUse=1'");
 	REFUSE("[Store]\nMaxUse", "x.conf:2: neither a section nor Key=value: 'MaxUse'");
 	REFUSE("[Store", "x.conf:1: a section is written [Name]: '[Store'");
@@ -420,7 +465,8 @@ int main(void)
 		cmocka_unit_test(test_times),	   cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_all_keys),
 		cmocka_unit_test(test_empty_is_default), cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_mistakes),   cmocka_unit_test(test_no_files),
+		cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_rules),
+		  cmocka_unit_test(test_no_files),
 		cmocka_unit_test(test_precedence), cmocka_unit_test(test_broken_file),
 		cmocka_unit_test(test_words),	   cmocka_unit_test(test_manual),
 	};
