@@ -247,6 +247,7 @@ struct run {
 	uint64_t budget; ///< for that; 0: enough. The rest is written past the page cache.
 	const struct core_progress *progress;
 	uint32_t filter; ///< 0: everything
+	uint64_t max_bytes; ///< 0: no limit
 	uint64_t size; ///< what core_size() said
 	uint64_t gap_bytes, lost_bytes;
 };
@@ -275,6 +276,9 @@ static struct snap_error *dump_steps(struct fake *fake, int fd, struct run *run,
 	}
 	fake->userdata = core;
 	run->size = core_size(core);
+	err = run->max_bytes ? core_set_limit(core, run->max_bytes) : NULL;
+	if (err)
+		return err;
 	err = core_copy(core, &fake->source, fd, run->reserve ? reserve : NULL,
 			run->threads ? run->threads : 1, run->flags, run->progress);
 	char magic[4] = { 0 };
@@ -582,6 +586,39 @@ static void test_scan_fails(void **state _unused_)
 	assert_int_equal(run.lost_bytes, 8 * MIB + 8 * TEST_PAGE);
 	assert_int_equal(elf.snapnote.n_gaps, 3);
 	elf_done(&elf);
+}
+
+/// No more is written than is allowed; what is missing is listed.
+static void test_limit(void **state _unused_)
+{
+	static const uint64_t limits[] = { 64 << 10, MIB, 3 * MIB, 16 * MIB };
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		_cleanup_fake_ struct fake fake;
+		struct run run = { .threads = 2,
+				   .flags = CORE_KEEP_PARTIAL | CORE_SHORT_OF_SPACE,
+				   .max_bytes = limits[i] };
+		struct elf elf;
+		struct stat st;
+		fill_long(&fake);
+		_cleanup_close_ int fd = dump_and_check(&fake, &run, &elf);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_true((uint64_t)st.st_blocks * 512 <= limits[i]);
+		if (limits[i] == 16 * MIB) {
+			assert_int_equal(run.lost_bytes, 0);
+		} else {
+			// Two threads may each have had a piece too many.
+			assert_true(8 * MIB + 8 * TEST_PAGE - run.lost_bytes <= limits[i]);
+			assert_true(8 * MIB + 8 * TEST_PAGE - run.lost_bytes + (256 << 10) >=
+				    limits[i]);
+			assert_true(elf.snapnote.flags & SNAPNOTE_PARTIAL);
+		}
+		elf_done(&elf);
+	}
+	_cleanup_fake_ struct fake fake;
+	struct run run = { .threads = 1, .flags = CORE_KEEP_PARTIAL, .max_bytes = 4096 };
+	fill_long(&fake);
+	_cleanup_close_ int fd = test_memfd();
+	assert_code(dump(&fake, fd, &run), SNAP_NO_SPACE);
 }
 
 /// The same with a partial core: what was copied is there, the rest is listed as missing.
@@ -952,6 +989,7 @@ int main(void)
 		cmocka_unit_test(test_fails),
 		cmocka_unit_test(test_scan_fails),
 		cmocka_unit_test(test_partial),
+		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_stale_reads),
 		cmocka_unit_test(test_dirty_gaps),
 		cmocka_unit_test(test_abort),

@@ -276,12 +276,71 @@ static void test_plan(void **state _unused_)
 	assert_true(plan->totals[PLAN_LEFT_OUT].dump_bytes > 900 * (uint64_t)P);
 }
 
+/// A plan of the kernel's: what is not sent is never in it, and what is sent is told of each part.
+static void test_plan_of_kernel(void **state _unused_)
+{
+	_cleanup_fake_ struct fake fake;
+	_cleanup_priorities_ struct priorities p = { 0 };
+	_cleanup_(plan_destroyp) struct plan *plan = calloc(1, sizeof(*plan));
+	make_process(&fake, true);
+	size_t n = fake.snap.n_mappings, map = 0;
+	_cleanup_free_ uint64_t *sent = calloc(n, sizeof(*sent));
+	plan->segments = calloc(n, sizeof(*plan->segments));
+	plan->n = n;
+	for (size_t i = 0; i < n; i++) {
+		struct snap_mapping *m = &fake.snap.mappings[i];
+		bool file = snap_mapping_name(&fake.snap, m)[0] == '/';
+		sent[i] = !file || m->anon_bytes ? m->end - m->start : m->offset ? 0 : P;
+		if (!(m->flags & R))
+			sent[i] = 0;
+		plan->segments[i] = (struct plan_segment){ .map = m,
+							   .start = m->start,
+							   .end = m->end,
+							   .stream_bytes = sent[i],
+							   .dump_bytes = sent[i] };
+	}
+	plan_from_kernel(plan);
+	uint64_t before = plan->dump_bytes;
+	assert_ok(priorities_find(&fake.snap, &p));
+	assert_ok(plan_keep_stacks(plan, &fake.snap));
+	uint64_t at = fake.snap.mappings[0].start, stream = 0, dump = 0, kept = 0;
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_segment *seg = &plan->segments[i];
+		assert_ptr_equal(seg->map, &fake.snap.mappings[map]);
+		assert_int_equal(seg->start, at);
+		assert_true(seg->dump_bytes <= seg->stream_bytes);
+		assert_true(seg->stream_bytes <= seg->end - seg->start);
+		at = seg->end;
+		stream += seg->stream_bytes;
+		dump += seg->dump_bytes;
+		for (uint64_t addr = seg->start; addr < seg->start + seg->dump_bytes; addr += P)
+			kept += priority_of(&p, addr) <= PRIORITY_DEEP_STACK;
+		if (at < seg->map->end)
+			continue;
+		assert_int_equal(stream, sent[map]);
+		stream = 0;
+		if (++map < n)
+			at = fake.snap.mappings[map].start;
+	}
+	assert_int_equal(map, n);
+	assert_int_equal(dump, plan->dump_bytes);
+	assert_int_equal(kept * P, dump); // nothing that stacks do not need
+	assert_true(dump > 33 * P && dump < before / 2);
+	// All that they need and that is sent.
+	for (size_t i = 0; i < n; i++)
+		for (uint64_t done = 0; done < sent[i]; done += P)
+			kept -= priority_of(&p, fake.snap.mappings[i].start + done) <=
+				PRIORITY_DEEP_STACK;
+	assert_int_equal(kept, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_process),		cmocka_unit_test(test_from_kernel),
 		cmocka_unit_test(test_without_threads), cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_order),		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_plan_of_kernel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
