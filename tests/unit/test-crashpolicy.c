@@ -142,7 +142,7 @@ static void test_rules(void **state _unused_)
 		{ "exe:/usr/bin/foo* none", true },
 		{ "exe:* none", true },
 		{ "exe:/usr/*oo none", true },
-		{ "exe:/usr/bin/fo none", false },
+		{ "exe:/usr/bin/to none", false },
 		{ "exe:foo none", false },
 		{ "comm:foo none", true },
 		{ "comm:f?? none", true },
