@@ -12,8 +12,8 @@
  * over STORE/crash/socket, what to keep (cmd/corehook/ask.h). This is the other end: it decides
  * (daemon/crashpolicy.h), lets so many hooks copy at once, users in turn (daemon/turns.h), and
  * makes a dump of each folder that is complete, also of those that hooks have left while there was
- * no daemon; users take turns at that, too. A hook needs nothing of us to go on, so whatever happens
- * to the daemon, no process waits and no crash is lost.
+ * no daemon; users take turns at that, too. A hook needs nothing of us to go on, so whatever
+ * happens to the daemon, no process waits and no crash is lost.
  *
  * All calls are for the daemon's only thread.
  */

@@ -75,7 +75,8 @@ struct snap_error *core_set_priorities(struct core *core, const struct prioritie
 
 /**
  * No more than @max_bytes are to be written of memory and headers; what is beyond is as on a full
- * disk. Holes do not count, nor what is attached later. SNAP_NO_SPACE when not even the headers fit.
+ * disk. Holes do not count, nor what is attached later. SNAP_NO_SPACE when not even the headers
+ * fit.
  */
 struct snap_error *core_set_limit(struct core *core, uint64_t max_bytes) _must_check_;
 
