@@ -26,6 +26,7 @@ static bool read_all(int fd, void *buf, size_t len, uint64_t offset)
 /// Where the segment goes; the structures of both widths have the same member names.
 #define ADD_SEGMENT(Ehdr, Phdr, Shdr, fd, start, len, ret)                                       \
 	do {                                                                                     \
+		(ret) = -ENOBUFS;                                                                \
 		Ehdr ehdr;                                                                       \
 		Phdr notes, last;                                                                \
 		Shdr shdr = { .sh_type = SHT_NULL, .sh_size = 1 };                               \
@@ -80,12 +81,16 @@ struct snap_error *attach_note(int fd, uint32_t type, const void *data, size_t l
 	note_write(&writer, SNAPNOTE_OWNER, type, data, len, len);
 	int r = note_writer_flush(&writer);
 	uint64_t bytes = writer.offset - start;
-	// The core is whole without it.
-	if (r < 0)
-		return ftruncate(fd, st.st_size) < 0 ? write_error(errno) : write_error(-r);
-	if (ident[EI_CLASS] == ELFCLASS64)
+	if (r >= 0 && ident[EI_CLASS] == ELFCLASS64)
 		ADD_SEGMENT(Elf64_Ehdr, Elf64_Phdr, Elf64_Shdr, fd, start, bytes, r);
-	else if (writer.offset <= UINT32_MAX)
+	else if (r >= 0 && writer.offset > UINT32_MAX)
+		r = -ENOBUFS;
+	else if (r >= 0)
 		ADD_SEGMENT(Elf32_Ehdr, Elf32_Phdr, Elf32_Shdr, fd, start, bytes, r);
-	return r < 0 ? write_error(-r) : NULL;
+	if (r >= 0)
+		return NULL;
+	// The core is whole without it.
+	if (ftruncate(fd, st.st_size) < 0)
+		return write_error(errno);
+	return r == -ENOBUFS ? NULL : write_error(-r);
 }

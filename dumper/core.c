@@ -620,18 +620,19 @@ const struct plan *core_plan(const struct core *c)
 struct snap_error *core_put(struct core *c, int fd, size_t i, uint64_t offset, const char *buf,
 			    size_t len, uint32_t flags)
 {
-	if (c->abort) {
-		core_miss(c, i, offset);
-		return NULL;
-	}
 	c->flags = flags;
 	int r = take_room(c, len) ? pages_write(fd, buf, len, c->offsets[i] + offset) : -ENOSPC;
 	if (r < 0) {
 		(void)write_failed(c, -r);
 		if (c->abort)
-			core_miss(c, i, offset);
+			return NULL;
 	}
 	return TAKE_PTR(c->error);
+}
+
+bool core_aborted(const struct core *c)
+{
+	return c->abort;
 }
 
 void core_miss(struct core *c, size_t i, uint64_t offset)

@@ -101,7 +101,9 @@ const struct plan *core_plan(const struct core *core);
  */
 struct snap_error *core_put(struct core *core, int fd, size_t i, uint64_t offset, const char *buf,
 			    size_t len, uint32_t flags) _must_check_;
-/// Segment @i has nothing from @offset on: a gap.
+/// Does it lack what was put last, and is nothing more to be put? The caller calls core_miss().
+bool core_aborted(const struct core *core);
+/// Segment @i has nothing from @offset on: a gap. Once for each segment.
 void core_miss(struct core *core, size_t i, uint64_t offset);
 
 struct core_facts {
