@@ -3,6 +3,8 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,13 +12,14 @@
 #include <unistd.h>
 
 #include "arch.h"
+#include "common/clock.h"
 #include "common/span.h"
 #include "elfcore.h"
 
 enum {
 	PAGE = 4096,
 	CHUNK = 1 << 20,
-	// Names are read once; hostile ones may overlap each other.
+	// What 16 000 mappings of files with the longest paths have; the rest stay without.
 	NAMES_MAX = 64 << 20,
 	GATE_BIT = 63, ///< of addresses in the kernel's half
 };
@@ -70,13 +73,29 @@ static void get_phdr(const struct width *w, struct span *head, size_t i, Elf64_P
 
 // ---- reading the head ----------------------------------------------------------------------
 
-static int read_until(int fd, struct strbuf *buf, size_t end)
+/// Waits for bytes, or for the end.
+static int wait_for(int fd, uint64_t deadline_ns)
+{
+	for (;;) {
+		uint64_t now = snap_now_ns(), left = now < deadline_ns ? deadline_ns - now : 0;
+		struct pollfd pfd = { .fd = fd, .events = POLLIN };
+		int n = poll(&pfd, 1, (int)MIN(left / 1000000, (uint64_t)INT_MAX));
+		if (n)
+			return n < 0 && errno != EINTR ? -errno : 0;
+		if (left < 1000000)
+			return -ETIMEDOUT;
+	}
+}
+
+static int read_until(int fd, uint64_t deadline_ns, struct strbuf *buf, size_t end)
 {
 	if (end > STREAM_HEAD_MAX)
 		return -EFBIG;
 	while (buf->len < end) {
 		size_t want = MIN(end - buf->len, (size_t)CHUNK);
 		int r = strbuf_reserve(buf, want);
+		if (r >= 0)
+			r = wait_for(fd, deadline_ns);
 		if (r < 0)
 			return r;
 		ssize_t n = read(fd, buf->data + buf->len, want);
@@ -92,15 +111,15 @@ static int read_until(int fd, struct strbuf *buf, size_t end)
 	return 0;
 }
 
-int stream_read_head(int fd, struct strbuf *ret)
+int stream_read_head(int fd, uint64_t deadline_ns, struct strbuf *ret)
 {
 	struct width w;
-	int r = read_until(fd, ret, sizeof(Elf64_Ehdr));
+	int r = read_until(fd, deadline_ns, ret, sizeof(Elf64_Ehdr));
 	if (r < 0)
 		return r;
 	if (!get_width(span_of(ret->data, ret->len), &w))
 		return -EBADMSG;
-	r = read_until(fd, ret, w.ehdr + w.phdr);
+	r = read_until(fd, deadline_ns, ret, w.ehdr + w.phdr);
 	if (r < 0)
 		return r;
 	// The kernel's first segment is that of the notes, and lies behind all program headers: so
@@ -111,7 +130,7 @@ int stream_read_head(int fd, struct strbuf *ret)
 	if (notes.p_type != PT_NOTE || notes.p_offset < w.ehdr + w.phdr ||
 	    notes.p_offset > STREAM_HEAD_MAX || notes.p_filesz > STREAM_HEAD_MAX)
 		return notes.p_type == PT_NOTE ? -EFBIG : -EBADMSG;
-	return read_until(fd, ret, notes.p_offset + notes.p_filesz);
+	return read_until(fd, deadline_ns, ret, notes.p_offset + notes.p_filesz);
 }
 
 // ---- notes ---------------------------------------------------------------------------------
@@ -452,6 +471,10 @@ struct snap_error *stream_copy(int stream, uint64_t position, const struct strea
 			struct snap_error *err = core_put(core, fd, i, done, buf, keep, flags);
 			if (err)
 				return err;
+			if (core_aborted(core)) {
+				more = false;
+				break;
+			}
 			done += n;
 		}
 		if (done < seg->dump_bytes)

@@ -43,9 +43,11 @@ struct stream_facts {
  * Reads the head from @fd into @ret, from its first byte on; nothing behind it is taken.
  *
  * -EBADMSG when it is no core, -EFBIG when it is longer than STREAM_HEAD_MAX, -ENODATA when the
- * stream ends within it: the process was killed. What was read until then is in @ret.
+ * stream ends within it: the process was killed. -ETIMEDOUT at @deadline_ns (snap_now_ns()): the
+ * kernel reads the arguments from the process's memory, which may be of a file system that does not
+ * answer. What was read until then is in @ret.
  */
-int stream_read_head(int fd, struct strbuf *ret);
+int stream_read_head(int fd, uint64_t deadline_ns, struct strbuf *ret);
 
 /**
  * Makes a snapshot and a plan of the head, which @snap borrows and which must outlive it.
@@ -60,8 +62,9 @@ struct snap_error *stream_parse(const struct strbuf *head, pid_t pid, struct sna
 /**
  * Copies the memory from the stream itself into @fd, the file of @core; zeros become holes.
  *
- * The stream stands behind the head. Where it ends early the rest becomes gaps: the kernel was
- * interrupted. Only writing can fail; with CORE_KEEP_PARTIAL a full disk makes gaps too.
+ * The stream stands at @position, behind the head; UINT64_MAX when nobody knows where, then nothing
+ * of it can be used. Where it ends early the rest becomes gaps: the kernel was interrupted. Only
+ * writing can fail; with CORE_KEEP_PARTIAL a full disk makes gaps too, and nothing more is read.
  */
 struct snap_error *stream_copy(int stream, uint64_t position, const struct stream_facts *facts,
 			       struct core *core, int fd, uint32_t flags) _must_check_;
