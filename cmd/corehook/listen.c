@@ -57,12 +57,13 @@ static struct snap_error *make_socket(const char *path, int *ret)
 	return NULL;
 }
 
-static void start(int listening, int connection, const sigset_t *mask, int (*take)(void *userdata),
+/// Returns how many were started.
+static unsigned int start(int listening, int connection, const sigset_t *mask, int (*take)(void *userdata),
 		  void *userdata)
 {
 	pid_t pid = fork();
 	if (pid != 0) // -1: the connection is closed, and the process ends without a core
-		return;
+		return pid > 0;
 	(void)setsid(); // a service that ends takes its group with it
 	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	(void)dup2(connection, STDIN_FILENO);
@@ -98,8 +99,7 @@ static struct snap_error *serve(int listening, int signals, const sigset_t *mask
 		_cleanup_close_ int connection = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
 		if (connection < 0)
 			continue;
-		start(listening, connection, mask, take, userdata);
-		running++;
+		running += start(listening, connection, mask, take, userdata);
 	}
 }
 
