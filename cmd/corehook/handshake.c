@@ -2,10 +2,10 @@
 #include "handshake.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -23,7 +23,7 @@ enum {
 	COREDUMP_MARK_REQACK = 0,
 	REQ_SIZE_MAX = 4096, // newer kernels may say more
 	// The kernel answers at once; this is for others that connect.
-	TIMEOUT_MS = 5000,
+	TIMEOUT_SEC = 5,
 	LIMITS_MAX = 16 << 10,
 };
 
@@ -55,12 +55,16 @@ struct pidfd_info {
 _Static_assert(sizeof(struct pidfd_info) == 72, "PIDFD_INFO_SIZE_VER1");
 #define PIDFD_GET_INFO _IOWR(0xFF, 11, struct pidfd_info)
 
-static int receive(int sock, void *buf, size_t len, int flags)
+/// How long to wait for each piece of what is received; 0: for ever.
+static int set_timeout(int sock, time_t sec)
 {
-	struct pollfd pfd = { .fd = sock, .events = POLLIN };
-	if (poll(&pfd, 1, TIMEOUT_MS) <= 0)
-		return -ETIMEDOUT;
-	ssize_t n = recv(sock, buf, len, flags);
+	const struct timeval tv = { .tv_sec = sec };
+	return setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ? -errno : 0;
+}
+
+static int receive(int sock, void *buf, size_t len)
+{
+	ssize_t n = recv(sock, buf, len, MSG_WAITALL);
 	return n < 0 ? -errno : (size_t)n == len ? 0 : -EBADMSG;
 }
 
@@ -68,14 +72,14 @@ static int receive(int sock, void *buf, size_t len, int flags)
 static int receive_request(int sock, struct coredump_req *ret)
 {
 	char rest[REQ_SIZE_MAX];
-	int r = receive(sock, ret, sizeof(*ret), MSG_WAITALL);
+	int r = receive(sock, ret, sizeof(*ret));
 	if (r < 0)
 		return r;
 	if (ret->size < sizeof(*ret) || ret->size > sizeof(rest) ||
 	    ret->size_ack < sizeof(struct coredump_ack))
 		return -EBADMSG;
 	size_t more = ret->size - sizeof(*ret);
-	return more ? receive(sock, rest, more, MSG_WAITALL) : 0;
+	return more ? receive(sock, rest, more) : 0;
 }
 
 static int agree(int sock)
@@ -91,7 +95,7 @@ static int agree(int sock)
 		return -EOPNOTSUPP;
 	if (send(sock, &ack, sizeof(ack), MSG_NOSIGNAL) != (ssize_t)sizeof(ack))
 		return -errno;
-	r = receive(sock, &mark, sizeof(mark), MSG_WAITALL);
+	r = receive(sock, &mark, sizeof(mark));
 	return r < 0 ? r : mark == COREDUMP_MARK_REQACK ? 0 : -EPROTO;
 }
 
@@ -148,7 +152,11 @@ struct snap_error *handshake(int sock, const char *store, struct crash *ret)
 	struct snap_error *err = identify(sock, ret);
 	if (err)
 		return err;
-	int r = agree(sock);
+	int r = set_timeout(sock, TIMEOUT_SEC);
+	if (r >= 0)
+		r = agree(sock);
+	if (r >= 0)
+		r = set_timeout(sock, 0); // the core comes as fast as it can be kept
 	if (r < 0)
 		return snap_error_errno(SNAP_FAILED, -r,
 					"the kernel does not hand over the core of process %d",
