@@ -67,6 +67,24 @@ static void copy_proc(const struct crash *crash, const struct folder *folder)
 		(void)procfolder_copy(piddir, dir);
 }
 
+/// Makes it; leaves folder->fd as it is when the daemon has taken it for one of a dead hook.
+static struct snap_error *make_folder(const struct crash *crash, struct folder *folder)
+{
+	struct stat ours, there;
+	if (mkdirat(folder->crashes, folder->name, 0700) < 0)
+		return cannot(crash, "make a folder");
+	_cleanup_close_ int fd = openat(folder->crashes, folder->name, dir_flags);
+	if (fd < 0)
+		return errno == ENOENT ? NULL : cannot(crash, "open a folder");
+	if (flock(fd, LOCK_EX) < 0 || fstat(fd, &ours) < 0)
+		return cannot(crash, "lock a folder");
+	// Between making and locking it, the daemon may have had the lock.
+	if (fstatat(folder->crashes, folder->name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    there.st_ino == ours.st_ino)
+		folder->fd = TAKE_FD(fd);
+	return NULL;
+}
+
 struct snap_error *folder_create(const struct crash *crash, struct folder *ret)
 {
 	*ret = FOLDER_NULL;
@@ -76,13 +94,8 @@ struct snap_error *folder_create(const struct crash *crash, struct folder *ret)
 		return err;
 	(void)snprintf(folder.name, sizeof(folder.name), ".%" PRIu64 ".%d", crash->usec,
 		       crash->ref.pid);
-	if (mkdirat(folder.crashes, folder.name, 0700) < 0)
-		err = cannot(crash, "make a folder");
-	if (!err) {
-		folder.fd = openat(folder.crashes, folder.name, dir_flags);
-		if (folder.fd < 0 || flock(folder.fd, LOCK_EX) < 0)
-			err = cannot(crash, "lock a folder");
-	}
+	while (!err && folder.fd < 0)
+		err = make_folder(crash, &folder);
 	if (!err) {
 		_cleanup_(json_destroyp) struct json *facts = crash_to_json(crash);
 		int r = write_json(&folder, "facts", facts);
