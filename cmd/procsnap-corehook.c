@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -151,9 +152,19 @@ static void set_up(void)
 	(void)setrlimit(RLIMIT_FSIZE, &unlimited);
 }
 
+/// Memory that copiers share. Without it they are as if each were the first, and mostly it is.
+static bool *share_flag(void)
+{
+	static bool unshared;
+	void *page = mmap(NULL, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
+	return page == MAP_FAILED ? &unshared : page;
+}
+
 /// From the first look at a crash to its end. Takes what is in @hook.
 static int handle(struct hook *hook, struct snap_error *err)
 {
+	hook->stream_taken = share_flag();
 	if (!err) {
 		head_read(&hook->head, CRASH_STREAM_FD, hook->crash.ref.pid);
 		crash_add_head(&hook->crash, &hook->head.snap, &hook->head.facts);

@@ -115,6 +115,14 @@ static uint64_t expected_bytes(const struct taking *t)
 	return MIN(sum, all);
 }
 
+/// Where the stream stands, for the first copier that reads it; UINT64_MAX for others.
+static uint64_t take_stream(const struct taking *t)
+{
+	bool first = !*t->hook->stream_taken;
+	*t->hook->stream_taken = true;
+	return first ? t->head->bytes.len : UINT64_MAX;
+}
+
 static void note_gaps(const struct taking *t, struct json *result)
 {
 	const struct gaps *gaps = core_gaps(t->core);
@@ -179,6 +187,9 @@ static struct snap_error *copy_memory(struct taking *t)
 	struct snap_error *err = core_create(&t->head->snap, t->head->plan, 0, &t->core);
 	if (!err)
 		err = core_set_limit(t->core, t->max_bytes);
+	// Registers are what is left when others fill the disk meanwhile.
+	if (!err)
+		core_reserve_head(t->core, t->fd);
 	if (!err && t->mem && t->head->plan->dump_bytes > t->max_bytes) {
 		flags |= CORE_SHORT_OF_SPACE;
 		err = set_priorities(t);
@@ -187,7 +198,7 @@ static struct snap_error *copy_memory(struct taking *t)
 		return err;
 	return t->mem ? core_copy(t->core, livemem_source(t->mem), t->fd, NULL, count_threads(),
 				  flags, NULL) :
-			stream_copy(CRASH_STREAM_FD, t->head->bytes.len, &t->head->facts, t->core,
+			stream_copy(CRASH_STREAM_FD, take_stream(t), &t->head->facts, t->core,
 				    t->fd, flags);
 }
 
@@ -215,7 +226,8 @@ static struct snap_error *copy_as_it_comes(struct taking *t, struct json *result
 	_cleanup_free_ char *buf = malloc(CHUNK);
 	uint64_t room = t->max_bytes > head->len ? t->max_bytes - head->len : 0;
 	int r = buf ? snap_write_all(t->fd, head->data, head->len) : -ENOMEM;
-	while (r >= 0) {
+	bool more = take_stream(t) != UINT64_MAX;
+	while (r >= 0 && more) {
 		ssize_t n = read(CRASH_STREAM_FD, buf, CHUNK);
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -11,6 +11,9 @@ struct hook {
 	struct crash crash;
 	struct folder folder;
 	struct head head;
+	/// One of the copiers reads the stream: where that stands, the next one cannot know. Shared
+	/// by all of them.
+	bool *stream_taken;
 };
 
 /**
