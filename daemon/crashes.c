@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -58,7 +59,7 @@ struct crashes {
 	struct manager *manager;
 	int dirfd; ///< STORE/crash
 	int sock;
-	sd_event_source *listening, *rescan;
+	sd_event_source *listening, *folders, *rescan;
 	TAILQ_HEAD(hook_list, hook) hooks;
 	TAILQ_HEAD(, pending) pending;
 	size_t n_hooks;
@@ -137,13 +138,29 @@ struct crashpolicy *crashes_policy(const struct crashes *c)
 	return c->policy;
 }
 
+static void rescan_later(const struct crashes *c)
+{
+	uint64_t now;
+	int enabled = SD_EVENT_OFF;
+	(void)sd_event_source_get_enabled(c->rescan, &enabled);
+	if (enabled != SD_EVENT_OFF)
+		return; // many that ask must not put it off for ever
+	(void)sd_event_now(c->manager->event, CLOCK_MONOTONIC, &now);
+	(void)sd_event_source_set_time(c->rescan, now + RESCAN_USEC);
+	(void)sd_event_source_set_enabled(c->rescan, SD_EVENT_ONESHOT);
+}
+
 /// A folder whose hook may have died: complete it, unless somebody still works on it.
 static void adopt(struct crashes *c, const char *name)
 {
 	char published[CRASHFOLDER_NAME_SIZE];
 	_cleanup_close_ int fd = crashfolder_open(c->dirfd, name);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+	if (fd < 0)
 		return;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		rescan_later(c); // it may have asked another daemon, and will tell nobody
+		return;
+	}
 	manager_log(LOG_WARNING, "the hook of crash %s was killed; what it left is recorded",
 		    name + 1);
 	(void)snprintf(published, sizeof(published), "%s", name + 1);
@@ -168,18 +185,29 @@ static void scan(struct crashes *c)
 		snap_closep(&fd);
 }
 
-static void rescan_later(struct crashes *c)
-{
-	uint64_t now;
-	(void)sd_event_now(c->manager->event, CLOCK_MONOTONIC, &now);
-	(void)sd_event_source_set_time(c->rescan, now + RESCAN_USEC);
-	(void)sd_event_source_set_enabled(c->rescan, SD_EVENT_ONESHOT);
-}
-
 static int on_rescan(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
 	scan(userdata);
 	return 0;
+}
+
+/// What a hook begins is looked at later, if it has not told us by then that it has ended.
+static int on_folder(sd_event_source *source _unused_,
+		     const struct inotify_event *event _unused_, void *userdata)
+{
+	rescan_later(userdata);
+	return 0;
+}
+
+/// Without it a crash whose hook never spoke to us waits for the next daemon.
+static void watch_folders(struct crashes *c)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", c->dirfd);
+	int r = sd_event_add_inotify(c->manager->event, &c->folders, path, IN_CREATE | IN_ONLYDIR,
+				     on_folder, c);
+	if (r < 0)
+		manager_log(LOG_WARNING, "cannot watch the folders of crashes: %s", strerror(-r));
 }
 
 // ---- hooks ---------------------------------------------------------------------------------
@@ -313,6 +341,8 @@ static struct snap_error *listen_for_hooks(struct crashes *c, const char *store_
 	if (r >= 0)
 		r = sd_event_add_time(c->manager->event, &c->rescan, CLOCK_MONOTONIC, 0, 0,
 				      on_rescan, c);
+	if (r >= 0)
+		watch_folders(c);
 	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot watch for crashes") : NULL;
 }
 
@@ -368,6 +398,7 @@ void crashes_destroy(struct crashes *crashes)
 	}
 	crashpolicy_destroy(crashes->policy);
 	sd_event_source_disable_unref(crashes->listening);
+	sd_event_source_disable_unref(crashes->folders);
 	sd_event_source_disable_unref(crashes->rescan);
 	snap_closep(&crashes->sock);
 	snap_closep(&crashes->dirfd);
