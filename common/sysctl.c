@@ -17,6 +17,8 @@ enum {
 
 // Numbers of the first namespaces, the same in all kernels since 3.8 (include/linux/proc_ns.h).
 static const ino_t FIRST_USER_NS = 0xEFFFFFFD, FIRST_PID_NS = 0xEFFFFFFC;
+// The mount namespace since 6.17; before, the first of the numbers that are given one by one.
+static const ino_t FIRST_MNT_NS = 0xEFFFFFF8, DYNAMIC_NS = 0xF0000000;
 
 static const struct {
 	const char *name, *path;
@@ -188,8 +190,12 @@ bool sysctl_in_initial_namespaces(void)
 	if (!is_first("/proc/self/ns/user", FIRST_USER_NS) ||
 	    !is_first("/proc/self/ns/pid", FIRST_PID_NS))
 		return false;
-	// Mount namespaces have a number of their own only since 6.17; process 1 is in the first.
-	if (stat("/proc/self/ns/mnt", &ours) < 0 || stat("/proc/1/ns/mnt", &first) < 0)
+	// The first mount namespace has a number of its own only since 6.17; process 1 is in it. If
+	// we may not look at that, before 6.17 the first one had the first number that was free.
+	if (stat("/proc/self/ns/mnt", &ours) < 0)
 		return true;
-	return ours.st_ino == first.st_ino;
+	if (stat("/proc/1/ns/mnt", &first) == 0)
+		return ours.st_ino == first.st_ino;
+	return ours.st_ino == FIRST_MNT_NS ||
+	       (ours.st_ino >= DYNAMIC_NS && ours.st_ino <= DYNAMIC_NS + 1);
 }

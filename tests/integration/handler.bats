@@ -522,6 +522,12 @@ guard_kernel() {
 		[ "$(readlink /proc/self/ns/pid)" != 'pid:[4026531836]' ]; then
 		skip "this is a container"
 	fi
+	# The kernel starts the hook where the first process is; which may be hidden from us.
+	! [ -d /proc/1/root/proc ] || [ "$DIR" -ef "/proc/1/root$DIR" ] ||
+		skip "$DIR cannot be seen from the first mount namespace"
+	[[ $(readlink /proc/self/ns/mnt) =~ ^mnt:\[40265318(32|40|41)\]$ ]] ||
+		[ "$(readlink /proc/self/ns/mnt)" = "$(readlink /proc/1/ns/mnt)" ] ||
+		skip "this is not the first mount namespace"
 	! grep -q procsnap /proc/sys/kernel/core_pattern || skip "procsnap handles crashes of this machine"
 	[ ! -e /var/lib/procsnap/handler.json ] || skip "procsnap was installed on this machine"
 	SAVED=$(cat "$DIR/saved") MADE=
