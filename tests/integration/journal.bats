@@ -1,72 +1,20 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Journal entries of dumps, in a journald of their own, read by journalctl and by coredumpctl.
-#
-# PROCSNAP_COREDUMPCTL is a coredumpctl that is not installed, such as one out of the package
-# systemd-coredump, whose installation would take the crashes of this machine.
-# PROCSNAP_COREDUMPCTL_ROOT is a folder with another system that has one, of another version.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2054 # other shells expand; each test is a process
 
 load common
-
-# Where tests/tools/fetch-coredumpctl puts it.
-fetched=${PROCSNAP_GO_CACHE:-/var/cache/procsnap-tests}/coredumpctl/usr/bin/coredumpctl
-if [ -z "${PROCSNAP_COREDUMPCTL:-}" ] && ! command -v coredumpctl >/dev/null && [ -x "$fetched" ]; then
-	PROCSNAP_COREDUMPCTL=$fetched
-fi
+load ../tools/journal
 
 MESSAGE_ID=1f4e0a44a88649939aaea34fc6da8c95
 USER_ID=54321 OTHER_ID=54322
 
-# ---- a journald of our own ------------------------------------------------------------------
-
-# Runs a command where /run and /var/log/journal are ours.
-inside() {
-	nsenter --mount="/proc/$HOLDER/ns/mnt" --wdns="$PWD" -- "$@"
-}
+# ---- entries --------------------------------------------------------------------------------
 
 journal_start() {
-	need_mount
-	need_command unshare nsenter journalctl cc zstd jq setpriv
-	[ -x /lib/systemd/systemd-journald ] || skip "systemd-journald is not installed"
-	[ -s /etc/machine-id ] || skip "this machine has no /etc/machine-id"
-	chmod 755 "$DIR" "$OUT"
-	unshare --mount --propagation private sleep 600 &
-	HOLDER=$!
-	STARTED+=("$HOLDER")
-	until_true own_namespace
-	inside sh -ec '
-		mount -t tmpfs -o mode=755 tmpfs /run
-		mkdir -p /run/systemd/journal /run/systemd/journald.conf.d /run/log/journal
-		mkdir -p /var/log/journal
-		mount -t tmpfs -o mode=755 tmpfs /var/log/journal
-		printf "[Journal]\nStorage=persistent\nAudit=no\nReadKMsg=no\nRateLimitBurst=0\n" \
-			>/run/systemd/journald.conf.d/test.conf
-		>/run/systemd/journal/flushed' || skip "nothing can be mounted over /run here"
-	journald_start
+	need_command cc zstd jq setpriv
+	journal_space
 	sender_build
-}
-
-own_namespace() {
-	[ "$(readlink "/proc/$HOLDER/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
-}
-
-journald_start() {
-	nsenter --mount="/proc/$HOLDER/ns/mnt" /lib/systemd/systemd-journald 2>"$DIR/journald" &
-	JOURNALD=$!
-	STARTED+=("$JOURNALD")
-	until_true inside test -S /run/systemd/journal/socket
-	until_true inside sh -c 'ls /var/log/journal/*/system.journal >/dev/null 2>&1'
-}
-
-# until_true COMMAND...: tries it for 10 s.
-until_true() {
-	local i
-	for ((i = 0; i < 200; i++)); do
-		! "$@" || return 0
-		sleep 0.05
-	done
-	fail "in vain waited for: $*"
 }
 
 fails() {
@@ -177,7 +125,7 @@ victim() {
 	setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@" >/dev/null 2>&1 &
 	PID=$!
 	STARTED+=("$PID")
-	until_true executed "$1"
+	wait_for executed "$1"
 }
 
 executed() {
@@ -189,38 +137,6 @@ take_core() {
 	"$SNAPCTL" dump -f -o "$CORE" "$PID" >/dev/null 2>&1
 	zstd -q -f "$CORE" -o "$CORE.zst"
 	chmod 644 "$CORE.zst"
-}
-
-# ---- coredumpctl ----------------------------------------------------------------------------
-
-# Sets READERS, the commands that are a coredumpctl; they know $DIR and the journal.
-find_coredumpctl() {
-	local root=${PROCSNAP_COREDUMPCTL_ROOT:-}
-	READERS=()
-	if command -v "${PROCSNAP_COREDUMPCTL:-coredumpctl}" >/dev/null; then
-		READERS+=("${PROCSNAP_COREDUMPCTL:-coredumpctl}")
-	fi
-	if [ -n "$root" ] && [ -x "$root/usr/bin/coredumpctl" ]; then
-		inside sh -ec '
-			mount --bind "$1" "$1"
-			mkdir -p "$1$2" "$1/var/log/journal"
-			mount --bind "$2" "$1$2"
-			mount --bind /var/log/journal "$1/var/log/journal"
-			mount --bind /proc "$1/proc"
-			mount --bind /run "$1/run"
-			[ -f "$1/etc/machine-id" ] || >"$1/etc/machine-id"
-			mount --bind /etc/machine-id "$1/etc/machine-id"' sh "$root" "$DIR"
-		at_end "rmdir $(printf %q "$root$DIR")"
-		READERS+=("chroot $root coredumpctl")
-	fi
-	[ ${#READERS[@]} -gt 0 ] ||
-		skip "no coredumpctl: apt download systemd-coredump, dpkg -x, PROCSNAP_COREDUMPCTL"
-}
-
-# coredumpctl of $READER, which is words.
-coredumpctl() {
-	# shellcheck disable=SC2086
-	inside $READER -q --no-pager "$@"
 }
 
 @test "coredumpctl list, info, dump and debug work on the entry of a live dump" {
@@ -317,7 +233,7 @@ as_user() {
 	setpriv --ruid="$USER_ID" --regid="$USER_ID" --clear-groups -- /bin/sleep 300 &
 	PID=$!
 	STARTED+=("$PID")
-	until_true executed /bin/sleep
+	wait_for executed /bin/sleep
 	[ "$(inside "$DIR/send" send "$PID" "$CORE")" = root ]
 	[ "$(entries _UID=0 | wc -l)" = 1 ]
 	as_user "$USER_ID" journalctl -q -o cat "MESSAGE_ID=$MESSAGE_ID" >"$DIR/his" || true
@@ -418,7 +334,7 @@ crash_fields() {
 	[ -x "$theirs" ] || skip "there is no systemd-coredump: tests/tools/fetch-coredumpctl"
 	need_command systemd-socket-activate
 	EVIL=$'x y\nB=1' victim "$USER_ID" /bin/sleep 300
-	until_true executed /bin/sleep
+	wait_for executed /bin/sleep
 	take_core
 	group=$tree/user.slice/user-$USER_ID.slice/user@$USER_ID.service/app.slice/it.service
 	if [ -w $tree/cgroup.procs ] && [ ! -d /proc/1/root/run/systemd/system ] && mkdir -p "$group"; then
@@ -432,10 +348,10 @@ crash_fields() {
 		-l /run/systemd/coredump "$theirs" >"$DIR/activate" 2>&1 &
 	activator=$!
 	STARTED+=("$activator")
-	until_true inside test -S /run/systemd/coredump
+	wait_for inside test -S /run/systemd/coredump
 	inside "$theirs" "$PID" "$USER_ID" "$USER_ID" 11 1700000000 18446744073709551615 there 1 \
 		<"$CORE" >"$DIR/log" 2>&1
-	until_true inside sh -c "journalctl -q -o cat MESSAGE_ID=$CRASH_ID \
+	wait_for inside sh -c "journalctl -q -o cat MESSAGE_ID=$CRASH_ID \
 		SYSLOG_IDENTIFIER=systemd-coredump | grep -q dumped"
 	[ ! -d "$group" ] || echo "$PID" >$tree/cgroup.procs
 
