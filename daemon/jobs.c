@@ -394,7 +394,7 @@ void jobs_configure(struct jobs *jobs, const struct config *config)
 	want_turn(jobs);
 }
 
-static struct snap_error *check_room(const struct jobs *jobs, uid_t uid)
+static struct snap_error *check_room(const struct jobs *jobs, uid_t uid, bool of_crash)
 {
 	const struct config *config = jobs->config;
 	size_t waiting = jobs_count(jobs).waiting;
@@ -410,6 +410,8 @@ static struct snap_error *check_room(const struct jobs *jobs, uid_t uid)
 	size_t begin = MIN(all, of_user);
 	if (jobs->stopped)
 		return snap_error_new(SNAP_FAILED, "procsnapd is about to end");
+	if (of_crash) // they wait elsewhere, and what users ask for must not cost them their core
+		return NULL;
 	if (waiting >= config->max_queue + begin || own >= config->max_queue / 2 + 1 + begin)
 		return snap_error_new(SNAP_FAILED,
 				      "%zu jobs wait already, %zu of them of user %u; try again "
@@ -421,7 +423,7 @@ static struct snap_error *check_room(const struct jobs *jobs, uid_t uid)
 struct snap_error *jobs_add(struct jobs *jobs, struct job_request *request, struct job_run **ret)
 {
 	struct job_run *run = calloc(1, sizeof(*run));
-	struct snap_error *err = run ? check_room(jobs, request->uid) : snap_error_oom();
+	struct snap_error *err = run ? check_room(jobs, request->uid, request->job.flags & JOB_FINISH) : snap_error_oom();
 	if (err || !run) {
 		request_deinit(request);
 		free(run);
