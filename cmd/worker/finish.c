@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "finish.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,6 +23,14 @@ static void warn(struct json *warnings, const char *what, struct snap_error *err
 	struct snap_error *told = snap_error_wrap(err, "%s", what);
 	json_add_message(warnings, told->message);
 	snap_error_destroy(told);
+}
+
+/// Go programs of 32 bits are not analysed, and no core of 32 bits needs to be told so.
+static bool is_wide(int core)
+{
+	unsigned char ident[EI_NIDENT];
+	return snap_pread_full(core, ident, sizeof(ident), 0) != (ssize_t)sizeof(ident) ||
+	       ident[EI_CLASS] != ELFCLASS32;
 }
 
 static int on_open(void *userdata, const char *name, const char *build_id, bool is_program)
@@ -51,8 +61,9 @@ struct snap_error *finish(const struct delivery *delivery, int stacks, struct js
 	(void)setpriority(PRIO_PROCESS, 0, 10);
 	if (!(delivery->job->flags & JOB_NO_SUMMARY)) {
 		delivery->phase(delivery->userdata, "analysing", 0);
-		warn(warnings, "no summary of goroutines is attached",
-		     attach_summary(delivery->spool, NULL, &go));
+		if (is_wide(delivery->spool))
+			warn(warnings, "no summary of goroutines is attached",
+			     attach_summary(delivery->spool, NULL, &go));
 		warn(warnings, "there are no native stacks", find_stacks(delivery->spool, stacks));
 	}
 	struct snap_error *err = deliver(delivery);
