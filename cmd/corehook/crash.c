@@ -2,6 +2,7 @@
 #include "crash.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -54,15 +55,22 @@ struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret)
 	ret->dumpable = (int)number(argv, ARG_DUMPABLE, 2, (uint64_t)-1);
 	ret->tid = (pid_t)number(argv, ARG_TID, INT_MAX, 0);
 	ret->hostname = argv[ARG_HOSTNAME];
-	ret->by_pidfd = number(argv, ARG_PIDFD, INT_MAX, 0) == CRASH_PIDFD &&
-			pidref_from_fd(CRASH_PIDFD, &ret->ref) == 0 && ret->ref.pid == pid;
-	if (ret->by_pidfd)
-		return NULL;
-	pidref_deinit(&ret->ref);
-	int r = pidref_open(pid, &ret->ref);
-	return r < 0 ? snap_error_errno(SNAP_NO_PROCESS, -r, "process %d has crashed and is gone",
-					pid) :
-		       NULL;
+	if (number(argv, ARG_PIDFD, INT_MAX, 0) == CRASH_PIDFD)
+		ret->by_pidfd = pidref_from_fd(CRASH_PIDFD, &ret->ref) == 0 && ret->ref.pid == pid;
+	else
+		(void)pidref_open(pid, &ret->ref);
+	// It may have been killed since, and its number may be another one's by now (CVE-2025-4598):
+	// a number that the pidfd does not confirm is not looked up.
+	if (ret->ref.pid != pid)
+		pidref_deinit(&ret->ref);
+	ret->ref.pid = pid;
+	return NULL;
+}
+
+bool crash_is_held(void)
+{
+	struct pollfd pfd = { .fd = CRASH_STREAM_FD };
+	return poll(&pfd, 1, 0) >= 0 && !(pfd.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
 void crash_add_head(struct crash *crash, const struct snapshot *snap,

@@ -19,7 +19,7 @@
  */
 struct crash {
 	const char *store; ///< the daemon's store; borrowed from argv
-	struct pidref ref;
+	struct pidref ref; ///< without a pidfd when the process was gone before it was looked at
 	/// The pidfd is the kernel's; else the number was looked up, and only the stream proves
 	/// that it is still the process that crashed.
 	bool by_pidfd;
@@ -41,6 +41,14 @@ enum {
 
 /// Reads the arguments; owned by the caller, who calls pidref_deinit(&crash->ref).
 struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret) _must_check_;
+/**
+ * Does the kernel still hold the process for us?
+ *
+ * Its writing end of the stream is open as long as it has something to write. So if it is, after
+ * the memory or the folder in /proc of a process was opened by its number, that number meant the
+ * process that crashed. If it is not, then all that is left of the core is in the stream.
+ */
+bool crash_is_held(void);
 /// Fills in from the core what the kernel has not told otherwise: thread and signal.
 void crash_add_head(struct crash *crash, const struct snapshot *snap,
 		    const struct stream_facts *facts);

@@ -31,6 +31,9 @@ static struct snap_error *open_crashes(const struct crash *crash, int *ret)
 	if (store < 0)
 		return snap_error_errno(snap_code_from_errno(errno), errno, "cannot open %s",
 					crash->store);
+	if (fstat(store, &st) < 0 || st.st_uid != geteuid() || st.st_mode & 0022)
+		return snap_error_new(SNAP_FAILED, "%s can be written by others than root",
+				      crash->store);
 	if (mkdirat(store, "crash", 0700) < 0 && errno != EEXIST)
 		return cannot(crash, "make a folder");
 	_cleanup_close_ int crashes = openat(store, "crash", dir_flags);
@@ -60,7 +63,8 @@ static int write_json(const struct folder *folder, const char *name, const struc
 static void copy_proc(const struct crash *crash, const struct folder *folder)
 {
 	_cleanup_close_ int piddir = pidref_open_proc(&crash->ref);
-	if (piddir < 0 || mkdirat(folder->fd, "proc", 0700) < 0)
+	if (piddir < 0 || (!crash->by_pidfd && !crash_is_held()) ||
+	    mkdirat(folder->fd, "proc", 0700) < 0)
 		return;
 	_cleanup_close_ int dir = openat(folder->fd, "proc", dir_flags);
 	if (dir >= 0)
@@ -104,6 +108,10 @@ struct snap_error *folder_create(const struct crash *crash, struct folder *ret)
 			err = cannot(crash, "write a file");
 	}
 	if (err) {
+		if (folder.fd >= 0) {
+			(void)unlinkat(folder.fd, "facts", 0);
+			(void)unlinkat(folder.crashes, folder.name, AT_REMOVEDIR);
+		}
 		folder_deinit(&folder);
 		return err;
 	}

@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,19 +46,6 @@ static unsigned int count_threads(void)
 	return (unsigned int)MIN(CPU_COUNT(&set), (int)THREADS_MAX);
 }
 
-/**
- * Does the kernel still hold the process for us, after its memory was opened?
- *
- * Its writing end of the stream is open as long as it has something to write. So if it is, the
- * number meant the process that crashed when its memory was opened. If it is not, then all that is
- * left of the core is in the stream.
- */
-static bool still_held(void)
-{
-	struct pollfd pfd = { .fd = CRASH_STREAM_FD };
-	return poll(&pfd, 1, 0) >= 0 && !(pfd.revents & (POLLHUP | POLLERR | POLLNVAL));
-}
-
 static void open_memory(struct taking *t)
 {
 	const struct crash *crash = &t->hook->crash;
@@ -72,7 +58,7 @@ static void open_memory(struct taking *t)
 	if (err)
 		t->why_stream = "the memory of the process cannot be opened";
 	snap_error_destroy(err);
-	if (!t->mem || crash->by_pidfd || still_held())
+	if (!t->mem || crash->by_pidfd || crash_is_held())
 		return;
 	t->why_stream = "the process could not be identified";
 	livemem_destroy(t->mem);
