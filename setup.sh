@@ -23,7 +23,7 @@ delve:dlv lldb:lldb python3-drgn clang:clang clang-tidy:clang-tidy clang-format:
 cppcheck:cppcheck shellcheck:shellcheck codespell:codespell mandoc:mandoc valgrind:valgrind
 panicparse:panicparse python3:python3 runc:runc strace:strace
 systemd socat:socat fish:fish zsh:zsh bash-completion
-debhelper dpkg-dev:dpkg-buildpackage lintian:lintian debootstrap:debootstrap
+debhelper build-essential dpkg-dev:dpkg-buildpackage lintian:lintian debootstrap:debootstrap
 systemd-container:systemd-nspawn e2fsprogs acl bsdextrautils git:git file:file
 dbus-daemon:dbus-daemon libxml2-utils:xmllint qemu-user-static:qemu-aarch64-static'
 if [ "$(uname -m)" = x86_64 ]; then

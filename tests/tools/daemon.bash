@@ -18,8 +18,11 @@ daemon_start() {
 }
 
 daemon_config() {
+	local memory=()
+	# AddressSanitizer has memory of its own for all addresses.
+	[ -z "${ASAN_OPTIONS-}" ] || memory=('[Limits]' JobMemory=infinity)
 	# No machine is too full for the tests.
-	printf '%s\n' '[Store]' KeepFree=0 "$@" >"$DIR/conf"
+	printf '%s\n' "${memory[@]}" '[Store]' KeepFree=0 "$@" >"$DIR/conf"
 }
 
 # Starts it with the configuration and the store that there are, by whom DAEMON_INSIDE makes of it.

@@ -135,6 +135,10 @@ static int set_up(void **state)
 	assert_int_equal(sd_event_new(&f->event), 0);
 	assert_ok(jobs_create(f->event, &f->jobs));
 	assert_ok(config_create(&f->config));
+#ifdef __SANITIZE_ADDRESS__
+	// The shadow of all addresses is memory of its own.
+	f->config->job_memory = (struct config_size){ .bytes = CONFIG_INFINITY };
+#endif
 	f->config->max_jobs = 2;
 	f->config->max_jobs_per_user = 1;
 	f->config->max_queue = 8;
