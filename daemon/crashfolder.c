@@ -10,6 +10,9 @@
 
 #include "common/fd.h"
 
+// proc, and what a later version may have in it.
+enum { FOLDERS_DEEP = 3 };
+
 static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 bool crashfolder_is_name(const char *name)
@@ -63,7 +66,8 @@ int crashfolder_open_core(int folder)
 	return open_file(folder, "core", O_RDWR);
 }
 
-static int empty(int fd)
+/// Removes what is in the folder @fd, which it takes, and @depth folders deep in that.
+static int empty(int fd, unsigned int depth)
 {
 	DIR *dir = fdopendir(fd);
 	const struct dirent *d;
@@ -73,26 +77,26 @@ static int empty(int fd)
 		snap_closep(&fd);
 		return r;
 	}
-	while ((d = readdir(dir)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
-		    unlinkat(dirfd(dir), d->d_name, 0) < 0 && errno != EISDIR)
+	while ((d = readdir(dir))) {
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
+		    unlinkat(dirfd(dir), d->d_name, 0) == 0)
+			continue;
+		int sub = errno == EISDIR && depth ? openat(dirfd(dir), d->d_name, dir_flags) :
+						     -EBADF;
+		if (sub >= 0)
+			(void)empty(sub, depth - 1);
+		if (sub < 0 || unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) < 0)
 			r = -errno;
+	}
 	(void)closedir(dir);
 	return r;
 }
 
 int crashfolder_remove(int crashes, const char *name)
 {
-	_cleanup_close_ int folder = crashfolder_open(crashes, name);
-	if (folder < 0)
-		return folder;
-	int proc = openat(folder, "proc", dir_flags);
-	int r = proc < 0 ? 0 : empty(proc);
-	if (proc >= 0 && unlinkat(folder, "proc", AT_REMOVEDIR) < 0)
+	int folder = crashfolder_open(crashes, name);
+	int r = folder < 0 ? folder : empty(folder, FOLDERS_DEEP);
+	if (folder >= 0 && unlinkat(crashes, name, AT_REMOVEDIR) < 0 && r == 0)
 		r = -errno;
-	int copy = fcntl(folder, F_DUPFD_CLOEXEC, 3);
-	int emptied = copy < 0 ? -errno : empty(copy);
-	if (unlinkat(crashes, name, AT_REMOVEDIR) < 0)
-		return -errno;
-	return r < 0 ? r : emptied;
+	return r;
 }

@@ -435,9 +435,22 @@ static void decide(struct crashjob *job)
 			json_set_shared(job->result, keys[i], json_get(answer, keys[i]));
 }
 
+/// Its hook was killed before it could say who has crashed.
+static bool tells_nothing(const struct crashjob *job)
+{
+	struct stat st;
+	return !job->facts && fstatat(job->folder, "facts", &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+	       errno == ENOENT;
+}
+
 static bool begin(struct crashjob *job)
 {
 	job->facts = crashfolder_read_json(job->folder, "facts", JSON_MAX);
+	if (tells_nothing(job)) {
+		manager_log(LOG_WARNING, "nothing is known of crash %s", job->name);
+		forget(job);
+		return false;
+	}
 	job->result = crashfolder_read_json(job->folder, "result", JSON_MAX);
 	struct snap_error *err = identify(job);
 	if (err) {
