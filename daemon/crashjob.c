@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "crashjob.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -390,6 +391,14 @@ static struct snap_error *begin_draft(struct crashjob *job, int core)
 	return err;
 }
 
+/// A power failure, or a file system without unnamed files, leaves one that never became a core.
+static bool is_core(int fd)
+{
+	char magic[SELFMAG];
+	return snap_pread_full(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+	       !memcmp(magic, ELFMAG, SELFMAG);
+}
+
 static struct snap_error *start(struct crashjob *job)
 {
 	const struct config *config = job->manager->config;
@@ -397,6 +406,8 @@ static struct snap_error *start(struct crashjob *job)
 	_cleanup_close_ int core = crashfolder_open_core(job->folder);
 	if (core < 0)
 		return snap_error_errno(SNAP_FAILED, -core, "the core cannot be opened");
+	if (!is_core(core))
+		return snap_error_new(SNAP_FAILED, "the core was not written to its end");
 	struct snap_error *err = begin_draft(job, core);
 	if (err)
 		return err;
