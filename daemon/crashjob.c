@@ -272,6 +272,10 @@ static void record_only(struct crashjob *job, const char *why)
 {
 	manager_log(LOG_NOTICE, "process %d of user %u crashed by signal %d; there is no core: %s",
 		    job->id->pid, job->id->uid, signal_of(job), why);
+	// It may be what fills the disk, on which the record has to find room.
+	if (unlinkat(job->folder, "core", 0) < 0 && errno != ENOENT)
+		manager_log(LOG_WARNING, "cannot remove the core of crash %s: %s", job->name,
+			    strerror(errno));
 	add_record(job, NULL, NULL, NULL, why);
 	announce(job);
 	forget(job);

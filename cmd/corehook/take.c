@@ -65,13 +65,14 @@ static void open_memory(struct taking *t)
 	t->mem = NULL;
 }
 
-/// There must be room for what a worker makes of the core, too: compressed it is a quarter, mostly.
+/// There must be room for what a worker makes of the core, too, which may be as large, and for
+/// records.
 static uint64_t room_on_disk(int fd)
 {
 	struct statvfs st;
 	if (fstatvfs(fd, &st) < 0)
 		return UINT64_MAX;
-	return (uint64_t)st.f_bavail * st.f_frsize / 5 * 4;
+	return (uint64_t)st.f_bavail * st.f_frsize / 64 * 31;
 }
 
 static void set_limit(struct taking *t, uint64_t max_bytes)
