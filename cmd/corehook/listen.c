@@ -58,8 +58,8 @@ static struct snap_error *make_socket(const char *path, int *ret)
 }
 
 /// Returns how many were started.
-static unsigned int start(int listening, int connection, const sigset_t *mask, int (*take)(void *userdata),
-		  void *userdata)
+static unsigned int start(int listening, int connection, const sigset_t *mask,
+			  int (*take)(void *userdata), void *userdata)
 {
 	pid_t pid = fork();
 	if (pid != 0) // -1: the connection is closed, and the process ends without a core
