@@ -10,9 +10,6 @@
 
 #include "common/fd.h"
 
-// proc, and what a later version may have in it.
-enum { FOLDERS_DEEP = 3 };
-
 static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 bool crashfolder_is_name(const char *name)
@@ -66,8 +63,8 @@ int crashfolder_open_core(int folder)
 	return open_file(folder, "core", O_RDWR);
 }
 
-/// Removes what is in the folder @fd, which it takes, and @depth folders deep in that.
-static int empty(int fd, unsigned int depth)
+/// Removes what is in the folder @fd, which it takes; what is a folder in that is for @empty_sub.
+static int empty(int fd, int (*empty_sub)(int fd))
 {
 	DIR *dir = fdopendir(fd);
 	const struct dirent *d;
@@ -81,10 +78,11 @@ static int empty(int fd, unsigned int depth)
 		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
 		    unlinkat(dirfd(dir), d->d_name, 0) == 0)
 			continue;
-		int sub = errno == EISDIR && depth ? openat(dirfd(dir), d->d_name, dir_flags) :
-						     -EBADF;
+		int sub = errno == EISDIR && empty_sub ?
+				  openat(dirfd(dir), d->d_name, dir_flags) :
+				  -EBADF;
 		if (sub >= 0)
-			(void)empty(sub, depth - 1);
+			(void)empty_sub(sub);
 		if (sub < 0 || unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) < 0)
 			r = -errno;
 	}
@@ -92,10 +90,16 @@ static int empty(int fd, unsigned int depth)
 	return r;
 }
 
+/// Like proc, which has no folders.
+static int empty_last(int fd)
+{
+	return empty(fd, NULL);
+}
+
 int crashfolder_remove(int crashes, const char *name)
 {
 	int folder = crashfolder_open(crashes, name);
-	int r = folder < 0 ? folder : empty(folder, FOLDERS_DEEP);
+	int r = folder < 0 ? folder : empty(folder, empty_last);
 	if (folder >= 0 && unlinkat(crashes, name, AT_REMOVEDIR) < 0 && r == 0)
 		r = -errno;
 	return r;

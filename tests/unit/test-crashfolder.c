@@ -189,7 +189,7 @@ static void test_remove(void **state _unused_)
 		(void)snprintf(name, sizeof(name), "%d", i);
 		make_file(proc, name, "", 0);
 	}
-	assert_int_equal(mkdirat(proc, "ns", 0700), 0);
+	assert_int_equal(mkdirat(folder, "later", 0700), 0); // of a version to come
 	assert_int_equal(crashfolder_remove(crashes, "1.5"), 0);
 	assert_false(exists(crashes, "1.5"));
 	assert_int_equal(test_count_fds(), before + 2);

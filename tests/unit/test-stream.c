@@ -35,7 +35,7 @@ static void make_notes(struct corehead *head)
 	};
 	char psinfo[136] = { 0 };
 	size_t at = head->wide ? 40 : 28;
-	memcpy(psinfo + at, "sixteen letters!", 16);
+	memcpy(psinfo + at, "sixteen letters!", 17);
 	memcpy(psinfo + at + 16, "sixteen letters! and more", 26);
 	corehead_thread(head, 71, SIGSEGV, PROGRAM + 0x123, STACK + 0x456);
 	corehead_note(head, "CORE", NT_PRPSINFO, psinfo, head->wide ? 136 : 124);
@@ -113,6 +113,7 @@ static void check_threads(const struct parsed *p, bool wide)
 	assert_int_equal(snap->n_threads, 3);
 	for (int i = 0; i < 3; i++) {
 		const struct snap_thread *t = &snap->threads[i];
+		// NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are three
 		assert_int_equal(t->tid, 71 + i);
 		assert_int_equal(t->n_regsets, 1);
 		assert_int_equal(t->regsets[0].type, NT_PRSTATUS);
@@ -522,6 +523,7 @@ static void test_names_that_lie(void **state _unused_)
 		const char *name = snap_mapping_name(&p.snap, &p.snap.mappings[0]);
 		if (counts[i] == 6) {
 			assert_string_equal(name, "/first");
+			// NOLINTNEXTLINE(clang-analyzer-core.NullDereference)
 			assert_int_equal(p.snap.mappings[1].flags & SNAP_MAP_ANON_HUGETLB,
 					 SNAP_MAP_ANON_HUGETLB);
 		} else if (counts[i] == 0 || counts[i] > 7) {
