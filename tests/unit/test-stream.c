@@ -19,10 +19,10 @@ enum {
 	PROGRAM = 0x400000,
 	HEAP = 0x600000,
 	FILE_PAGE = 3, ///< offset of the program's mapping into its file
-	VDSO = 0xf7fd0000,
-	STACK = 0xffa00000,
 };
-#define VSYSCALL 0xffffffffff600000
+#define VDSO	 0xf7fd0000UL
+#define STACK	 0xffa00000UL
+#define VSYSCALL 0xffffffffff600000UL
 
 // ---- making --------------------------------------------------------------------------------
 
