@@ -25,5 +25,6 @@ struct json *crashfolder_read_json(int folder, const char *name, size_t max);
 char *crashfolder_read(int folder, const char *name, size_t max, size_t *ret_len);
 /// The core, to read and write; -errno.
 int crashfolder_open_core(int folder);
-/// Removes the folder with all that is in it, but for folders in folders of it. Returns 0 or a negative errno.
+/// Removes the folder with all that is in it, but for folders in folders of it. Returns 0 or a
+/// negative errno.
 int crashfolder_remove(int crashes, const char *name);
