@@ -283,10 +283,11 @@ fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with
 		-artifact_prefix=$(BUILD)/fuzz/crash-$$n- $(BUILD)/fuzz/found-$$n \
 		tests/fuzz/corpus/$$n || exit 1; done
 
-bench: all targets ## Compare with gdb's gcore and with delve on the same processes and cores
+bench: all targets ## Compare with gdb's gcore, delve and systemd-coredump on the same processes
 	$(Q)tests/bench/bench $(BUILD)
 	$(Q)tests/bench/gobench $(BUILD)
 	$(Q)tests/bench/daemonbench $(BUILD)
+	$(Q)tests/bench/crashbench $(BUILD)
 
 # -- Keeping the house clean -------------------------------------------------------------------
 
