@@ -78,13 +78,13 @@ static struct snap_error *cancel_error(const struct job_run *run)
 {
 	pid_t pid = run->request.ref.pid;
 	if (run->request.job.flags & JOB_FINISH)
-		return run->late ? snap_error_new(SNAP_FAILED,
-						  "the work on the core of process %d took longer "
-						  "than JobTimeout= allows",
-						  pid) :
-				   snap_error_new(SNAP_CANCELLED,
-						  "the work on the core of process %d was ended",
-						  pid);
+		return run->late ?
+			       snap_error_new(SNAP_FAILED,
+					      "the work on the core of process %d took longer "
+					      "than JobTimeout= allows",
+					      pid) :
+			       snap_error_new(SNAP_CANCELLED,
+					      "the work on the core of process %d was ended", pid);
 	if (run->late)
 		return snap_error_new(SNAP_FAILED,
 				      "the job took longer than JobTimeout= allows; process %d "
@@ -423,7 +423,9 @@ static struct snap_error *check_room(const struct jobs *jobs, uid_t uid, bool of
 struct snap_error *jobs_add(struct jobs *jobs, struct job_request *request, struct job_run **ret)
 {
 	struct job_run *run = calloc(1, sizeof(*run));
-	struct snap_error *err = run ? check_room(jobs, request->uid, request->job.flags & JOB_FINISH) : snap_error_oom();
+	struct snap_error *err =
+		run ? check_room(jobs, request->uid, request->job.flags & JOB_FINISH) :
+		      snap_error_oom();
 	if (err || !run) {
 		request_deinit(request);
 		free(run);
