@@ -20,7 +20,7 @@
 enum {
 	PAGE = 4096,
 	// Fits the caches of a core together with its destination; larger ones are slower.
-	BUFFER_BYTES = 512 << 10,
+	BUFFER_BYTES = 1 << 20,
 	// A thread takes this much address space at a time: small enough that all of them end
 	// together, large enough that taking it costs nothing.
 	PIECE_MIN_BYTES = 1 << 20,

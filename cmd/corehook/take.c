@@ -174,10 +174,6 @@ static struct snap_error *copy_memory(struct taking *t)
 	struct snap_error *err = core_create(&t->head->snap, t->head->plan, 0, &t->core);
 	if (!err)
 		err = core_set_limit(t->core, t->max_bytes);
-	// A file that has its size does not get a new one with each write, for which the journal of
-	// the file system would be asked.
-	if (!err && ftruncate(t->fd, (off_t)core_size(t->core)) < 0)
-		err = snap_error_errno(snap_code_from_errno(errno), errno, "cannot write the core");
 	// Registers are what is left when others fill the disk meanwhile.
 	if (!err)
 		core_reserve_head(t->core, t->fd);
