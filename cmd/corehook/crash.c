@@ -59,8 +59,8 @@ struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret)
 		ret->by_pidfd = pidref_from_fd(CRASH_PIDFD, &ret->ref) == 0 && ret->ref.pid == pid;
 	else
 		(void)pidref_open(pid, &ret->ref);
-	// It may have been killed since, and its number may be another one's by now (CVE-2025-4598):
-	// a number that the pidfd does not confirm is not looked up.
+	// It may have been killed since, and its number may be another one's by now
+	// (CVE-2025-4598): a number that the pidfd does not confirm is not looked up.
 	if (ret->ref.pid != pid)
 		pidref_deinit(&ret->ref);
 	ret->ref.pid = pid;
