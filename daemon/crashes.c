@@ -178,6 +178,8 @@ static void scan(struct crashes *c)
 			add_pending(c, d->d_name);
 		else if (d->d_name[0] == '.' && crashfolder_is_name(d->d_name + 1))
 			adopt(c, d->d_name);
+		else if (crashfolder_is_leftover(d->d_name))
+			(void)crashfolder_remove(c->dirfd, d->d_name);
 	}
 	if (dir)
 		(void)closedir(dir);
@@ -191,11 +193,18 @@ static int on_rescan(sd_event_source *source _unused_, uint64_t usec _unused_, v
 	return 0;
 }
 
-/// What a hook begins is looked at later, if it has not told us by then that it has ended.
-static int on_folder(sd_event_source *source _unused_,
-		     const struct inotify_event *event _unused_, void *userdata)
+/// What a hook has completed is taken up, also when it never spoke to us. What it begins is looked
+/// at later, if it has not ended by then.
+static int on_folder(sd_event_source *source _unused_, const struct inotify_event *event,
+		     void *userdata)
 {
-	rescan_later(userdata);
+	struct crashes *c = userdata;
+	if (event->mask & IN_MOVED_TO && event->len && crashfolder_is_name(event->name))
+		add_pending(c, event->name);
+	else if (event->mask & IN_Q_OVERFLOW)
+		scan(c);
+	else
+		rescan_later(c);
 	return 0;
 }
 
@@ -204,8 +213,8 @@ static void watch_folders(struct crashes *c)
 {
 	char path[64];
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", c->dirfd);
-	int r = sd_event_add_inotify(c->manager->event, &c->folders, path, IN_CREATE | IN_ONLYDIR,
-				     on_folder, c);
+	int r = sd_event_add_inotify(c->manager->event, &c->folders, path,
+				     IN_CREATE | IN_MOVED_TO | IN_ONLYDIR, on_folder, c);
 	if (r < 0)
 		manager_log(LOG_WARNING, "cannot watch the folders of crashes: %s", strerror(-r));
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -96,11 +97,26 @@ static int empty_last(int fd)
 	return empty(fd, NULL);
 }
 
+bool crashfolder_is_leftover(const char *name)
+{
+	return name[0] == '~' && crashfolder_is_name(name + 1);
+}
+
 int crashfolder_remove(int crashes, const char *name)
 {
+	char leftover[CRASHFOLDER_NAME_SIZE + 1];
 	int folder = crashfolder_open(crashes, name);
-	int r = folder < 0 ? folder : empty(folder, empty_last);
-	if (folder >= 0 && unlinkat(crashes, name, AT_REMOVEDIR) < 0 && r == 0)
+	if (folder < 0)
+		return folder;
+	(void)snprintf(leftover, sizeof(leftover), "%s%s", crashfolder_is_leftover(name) ? "" : "~",
+		       name);
+	if (strcmp(name, leftover) != 0 && renameat(crashes, name, crashes, leftover) < 0) {
+		int r = -errno;
+		(void)close(folder);
+		return r;
+	}
+	int r = empty(folder, empty_last);
+	if (unlinkat(crashes, leftover, AT_REMOVEDIR) < 0 && r == 0)
 		r = -errno;
 	return r;
 }

@@ -25,6 +25,13 @@ struct json *crashfolder_read_json(int folder, const char *name, size_t max);
 char *crashfolder_read(int folder, const char *name, size_t max, size_t *ret_len);
 /// The core, to read and write; -errno.
 int crashfolder_open_core(int folder);
-/// Removes the folder with all that is in it, but for folders in folders of it. Returns 0 or a
-/// negative errno.
+/**
+ * Removes the folder with all that is in it, but for folders in folders of it. Returns 0 or a
+ * negative errno.
+ *
+ * From the first moment on it is called "~USEC.PID", so that one that is there only in part is
+ * never taken for a crash.
+ */
 int crashfolder_remove(int crashes, const char *name);
+/// Is it what a removal has left that was interrupted?
+bool crashfolder_is_leftover(const char *name);

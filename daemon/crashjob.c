@@ -458,6 +458,23 @@ static bool tells_nothing(const struct crashjob *job)
 	       errno == ENOENT;
 }
 
+/// A dump of this crash whose daemon was killed before it had recorded it: it is made again.
+static void remove_unfinished(const struct crashjob *job)
+{
+	struct store *store = job->manager->store;
+	const struct store_entry *entry;
+	for (size_t i = 0; (entry = store_at(store, i)); i++) {
+		if (entry->kind != STORE_CRASH || entry->pid != job->id->pid ||
+		    entry->usec != usec_of(job))
+			continue;
+		struct snap_error *err = store_remove(store, entry);
+		if (err)
+			manager_log(LOG_WARNING, "%s", err->message);
+		snap_error_destroy(err);
+		return;
+	}
+}
+
 static bool begin(struct crashjob *job)
 {
 	job->facts = crashfolder_read_json(job->folder, "facts", JSON_MAX);
@@ -474,7 +491,7 @@ static bool begin(struct crashjob *job)
 		return false;
 	}
 	const char *why = job->result ? json_get_text(job->result, "error") :
-					"its hook was killed";
+					"its hook was killed, or the disk is full";
 	if (!job->result)
 		job->result = json_new_object();
 	decide(job);
@@ -485,6 +502,7 @@ static bool begin(struct crashjob *job)
 		record_only(job, unwanted && reason ? reason : why ? why : "there is none");
 		return false;
 	}
+	remove_unfinished(job);
 	err = start(job);
 	if (err)
 		record_only(job, err->message);
