@@ -176,8 +176,10 @@ static int handle(struct hook *hook, struct snap_error *err)
 	if (r)
 		err = snap_error_new(SNAP_FAILED, "gave up copying process %d",
 				     hook->crash.ref.pid);
+	// Without a folder this is all that is told of the crash.
 	if (err)
-		complain("%s", err->message);
+		complain("process %d of user %u crashed by signal %d: %s", hook->crash.ref.pid,
+			 hook->crash.uid, hook->crash.signal, err->message);
 	int status = err ? (int)err->code : 0;
 	head_deinit(&hook->head);
 	folder_deinit(&hook->folder);

@@ -150,6 +150,10 @@ struct snap_error *folder_publish(struct folder *folder, const struct json *resu
 {
 	(void)unlinkat(folder->fd, "result", 0);
 	int r = write_json(folder, "result", result);
+	if (r == -ENOSPC || r == -EDQUOT) { // the core may be there all the same
+		(void)unlinkat(folder->fd, "result", 0);
+		r = 0;
+	}
 	if (r < 0)
 		return snap_error_errno(snap_code_from_errno(-r), -r, "cannot write %s/result",
 					folder->name);
