@@ -14,7 +14,7 @@ USER_ID=54321 OTHER_ID=54322
 
 attacked() {
 	crash_handler "$@"
-	daemon_start
+	crash_daemon
 	chmod 711 "$DIR"
 	# Where file capabilities and set-user-ID count, readable for users.
 	cp "$TOOLS/crasher" "$DIR/crasher"
@@ -320,7 +320,7 @@ the_thief_has_nothing() {
 	head -c 100000 /dev/zero | tr '\0' '[' >"$STORE/crash/1.9/facts"
 	echo '{"pid":-1,"uid":"root","signal":1e300,"usec":18446744073709551615}' >"$STORE/crash/1.11/facts"
 	head -c 5000 /dev/urandom >"$STORE/crash/1.11/core"
-	daemon_start
+	crash_daemon
 	crash_child "$TOOLS/crasher" null
 	recorded
 	daemon_lives
@@ -407,7 +407,7 @@ the_thief_has_nothing() {
 	crash_handler
 	journal_space
 	DAEMON_INSIDE="nsenter --mount=/proc/$HOLDER/ns/mnt --wdns=$PWD --"
-	daemon_start
+	crash_daemon
 	for name in '../../x' . .. '' $'a\nMESSAGE_ID=1' ') R 1 1 1' $'\xff\xfe\x01' ';$(id)' '%s%n%h'; do
 		crash_child "$TOOLS/crasher" "comm:$name" null
 		[ "$signal" = 11 ]
@@ -464,7 +464,7 @@ the_thief_has_nothing() {
 	crash_handler
 	journal_space
 	DAEMON_INSIDE="nsenter --mount=/proc/$HOLDER/ns/mnt --wdns=$PWD --"
-	daemon_start
+	crash_daemon
 	cp "$TOOLS/crasher" "$DIR/special"
 	chmod 4755 "$DIR/special"
 	crash_child by "$USER_ID" "$DIR/special" null
@@ -547,7 +547,7 @@ small_store() {
 @test "a queue full of users' requests costs no crash its core" {
 	attacked
 	daemon_stop
-	daemon_start '[Limits]' MaxJobs=1 MaxQueue=0
+	crash_daemon '[Limits]' MaxJobs=1 MaxQueue=0
 	user_target simple
 	occupy "${AS_USER[@]}"
 	crash_child by "$DAEMON_USER" "$CRASHER" null

@@ -109,7 +109,7 @@ memory_of() {
 
 @test "crashes of C and Go in ten seconds: each is recorded, and none is lost" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	watch_memory
 	crash_storm "$CRASHES" $((CRASHES / 50 + 1))
 	each_is_recorded
@@ -117,7 +117,7 @@ memory_of() {
 	memory_of procsnapd
 	[ "$(memory_of procsnapd)" -lt 49152 ]
 	[ "$(memory_of procsnap-corehook)" -lt 49152 ]
-	never grep -E 'killed|cannot|WARN' "$DIR/log"
+	never grep -E 'killed|cannot' "$DIR/log"
 }
 
 @test "without a daemon: each waits, and is recorded by the next one" {
@@ -126,7 +126,7 @@ memory_of() {
 	crash_storm $((CRASHES / 4)) 1
 	wait_for no_hooks
 	[ "$(find "$STORE/crash" -maxdepth 1 -name '[0-9]*' | wc -l)" -ge $((CRASHES / 4)) ]
-	daemon_start
+	crash_daemon
 	each_is_recorded
 	[ "$CORELESS" = 0 ]
 }
@@ -183,7 +183,7 @@ killed() {
 
 @test "hooks are killed, one of the two of each: no crash is lost, no process is stuck" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	killer procsnap-corehook 0.005
 	crash_storm $((CRASHES / 2)) $((CRASHES / 50 + 1))
 	killed
@@ -194,7 +194,7 @@ killed() {
 
 @test "workers are killed: each crash is recorded" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	killer procsnap-worker 0.3
 	crash_storm $((CRASHES / 4)) 2
 	sleep 2
@@ -205,7 +205,7 @@ killed() {
 
 @test "the daemon is killed again and again: no crash is lost, none is there twice" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	(crash_storm $((CRASHES / 2)) $((CRASHES / 50 + 1)) >"$DIR/storm" 2>&1 || echo bad >>"$DIR/storm") &
 	local storm=$! i
 	STARTED+=("$storm")
@@ -224,7 +224,7 @@ killed() {
 
 @test "a daemon that is frozen holds nobody up" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	kill -STOP "$DAEMON"
 	crash_storm $((CRASHES / 8)) 1
 	wait_for no_hooks
@@ -238,7 +238,7 @@ killed() {
 	crash_handler
 	journal_space
 	DAEMON_INSIDE="nsenter --mount=/proc/$HOLDER/ns/mnt --wdns=$PWD --"
-	daemon_start
+	crash_daemon
 	kill -STOP "$JOURNALD"
 	crash_storm $((CRASHES / 8)) 1
 	each_is_recorded
@@ -259,12 +259,17 @@ has_entries() {
 	mount -t tmpfs -o size=24M,mode=755 tmpfs "$DIR/store" || skip "nothing can be mounted"
 	at_end "umount -l $DIR/store"
 	crash_handler
-	daemon_start
+	crash_daemon
 	crash_storm $((CRASHES / 4)) 1
 	wait_for_long crash_folder_is_empty || fail "$(ls "$STORE/crash")" "$(tail -n 20 "$DIR/log")"
 	wait_for no_hooks
 	all_recorded
-	echo "$MISSING lost, $CORELESS without a core"
-	[ "$MISSING" = 0 ] || fail "$(tail -n 30 "$DIR/log")"
+	echo "$MISSING without a record, $CORELESS without a core"
+	# Where there is no room for a folder, the kernel's log has it.
+	local pid
+	for pid in $(sort -u "$DIR/listed" "$DIR/logged" | comm -23 "$DIR/sorted" -); do
+		dmesg | grep -q "process $pid of user .* crashed by signal .*: .*No space left" ||
+			fail "nobody knows of $pid" "$(grep -w "$pid" "$DIR/log")"
+	done
 	daemon_lives
 }

@@ -25,7 +25,7 @@ good_core() {
 @test "programs crash: their memory, threads and signals are in the core" {
 	local name signal
 	crash_handler
-	daemon_start
+	crash_daemon
 	while read -r name signal; do
 		[ -x "$BUILD/targets/$name" ] || continue
 		target_start "$name"
@@ -50,7 +50,7 @@ good_core() {
 
 @test "a hundred threads: all are in the core, the one that crashed first" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	target_start threads 100
 	local tid
 	tid=$(ls "/proc/$PID/task" | sort -n | tail -n 1)
@@ -70,7 +70,7 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 
 @test "a null pointer: address, function and reason, in all readers" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	crash_child "$CRASHER" threads:3 mib:4 null
 	[ "$signal" = 11 ]
 	recorded
@@ -87,7 +87,7 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 
 @test "a huge sparse mapping costs neither time nor space" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	crash_child "$CRASHER" sparse:64 null
 	[ "$signal" = 11 ]
 	recorded
@@ -103,7 +103,7 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 
 @test "what a program keeps out of cores stays out, and its filter is heeded" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	local filter
 	for filter in 0x33 0x0 0x1 0x7f; do
 		crash_child sh -c 'echo "$1" >/proc/self/coredump_filter && shift && exec "$@"' sh \
@@ -123,7 +123,7 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 
 @test "a process that stands still crashes when it goes on" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	target_start simple
 	kill -STOP "$PID"
 	wait_for grep -q '^State:.T' "/proc/$PID/status"
@@ -137,7 +137,7 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 
 @test "every signal that dumps core: the parent sees it, and the record has it" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	local name number
 	for name in QUIT ILL TRAP ABRT BUS FPE SEGV XCPU XFSZ SYS; do
 		number=$(kill -l $name)
@@ -159,7 +159,7 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 @test "a Go program panics: its core opens in delve, and the record tells its goroutines" {
 	need_target gohttp
 	crash_handler
-	daemon_start
+	crash_daemon
 	GOTRACEBACK=crash target_start gohttp
 	kill_target SEGV
 	recorded
@@ -223,7 +223,7 @@ same_as_kernel() {
 @test "a core is what the kernel would have written: headers, notes and every byte" {
 	local name
 	tee_handler
-	daemon_start
+	crash_daemon
 	for name in simple simple-32 memory 'threads 100' gap-probe; do
 		# shellcheck disable=SC2086 # words
 		[ -x "$BUILD/targets/${name% *}" ] || continue
@@ -237,7 +237,7 @@ same_as_kernel() {
 
 @test "so it is with more segments than a header can count" {
 	tee_handler
-	daemon_start
+	crash_daemon
 	target_start maps70k
 	kill_target SEGV
 	recorded
@@ -247,7 +247,7 @@ same_as_kernel() {
 @test "so it is with other filters" {
 	local filter
 	tee_handler
-	daemon_start
+	crash_daemon
 	for filter in 0x0 0x1 0x7f 0x1ff; do
 		target_start memory
 		echo $filter >"/proc/$PID/coredump_filter"
@@ -267,7 +267,7 @@ same_as_kernel() {
 	END
 	chmod 755 "$DIR/hook"
 	crash_handler
-	daemon_start
+	crash_daemon
 	user_target simple
 	kill_target SEGV
 	recorded
@@ -292,7 +292,7 @@ same_as_kernel() {
 		pids+=("$PID")
 	done
 	wait_for no_hooks
-	daemon_start
+	crash_daemon
 	for PID in "${pids[@]}"; do
 		recorded
 		good_core
@@ -308,7 +308,7 @@ store_has_crashes() {
 
 @test "a daemon that hangs holds no crash up, and records it when it goes on" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	kill -STOP "$DAEMON"
 	crash_child "$CRASHER" null
 	[ "$signal" = 11 ]
@@ -346,7 +346,7 @@ store_has_crashes() {
 	wait_for test -e "$DIR/took"
 	# Another daemon takes over; it finds a folder that is being worked on, and its hook does not
 	# know it.
-	daemon_start
+	crash_daemon
 	sleep 0.5
 	[ "$(find "$STORE/crash" -name '.[0-9]*' | wc -l)" = 1 ]
 	>"$DIR/took.end"
@@ -357,7 +357,7 @@ store_has_crashes() {
 
 @test "the daemon ends with crashes half done: the next one makes their dumps" {
 	crash_handler
-	daemon_start
+	crash_daemon
 	local pids=() i
 	for i in 1 2 3 4 5 6; do
 		crash_child "$CRASHER" mib:8 null
@@ -381,7 +381,7 @@ store_has_crashes() {
 @test "snapctl list, info, get and debug of crashes" {
 	need_command gdb
 	crash_handler
-	daemon_start
+	crash_daemon
 	crash_child "$CRASHER" null
 	recorded
 	local id core=$PID
@@ -420,7 +420,7 @@ journal_crashes() {
 	find_coredumpctl
 	READER=${READERS[0]}
 	DAEMON_INSIDE="nsenter --mount=/proc/$HOLDER/ns/mnt --wdns=$PWD --"
-	daemon_start
+	crash_daemon
 }
 
 # The entry of the crash of PID, as JSON, in $DIR/entry.

@@ -9,7 +9,7 @@
 FACTS='%P %u %g %s %t %c %d %F %I %h'
 
 # crash_handler [PROGRAM]: the hook of the build, or PROGRAM, handles crashes. HOOK is what the kernel
-# starts. The store is that of daemon_start, which may come before or after, or not at all.
+# starts. The store is that of crash_daemon, which may come later, or not at all.
 crash_handler() {
 	need_root
 	need_command jq python3 setpriv
@@ -24,10 +24,16 @@ crash_handler() {
 	chmod 755 "$DIR"
 	chmod 1777 "$OUT"
 	STORE=$DIR/store
+	ulimit -c unlimited
 	# Its name is short: a pattern has 127 bytes.
 	HOOK=$DIR/hook
 	[ -e "$HOOK" ] || ln -s "${1:-$BUILD/procsnap-corehook}" "$HOOK"
 	crash_pattern "|$HOOK $STORE ${PATTERN_FACTS-$FACTS}"
+}
+
+# crash_daemon [LINE...]: as daemon_start, but the same program may crash as often as it likes.
+crash_daemon() {
+	daemon_start '[Crash]' DuplicateLimit=infinity "$@"
 }
 
 # crash_pattern PATTERN [PIPE-LIMIT [SUID-DUMPABLE]]
