@@ -214,22 +214,28 @@ static void test_remove_links(void **state _unused_)
 /// What nobody of us makes is not followed down for ever, and is told.
 static void test_remove_deep(void **state _unused_)
 {
-	char path[64] = "1.7";
+	char path[64] = "~1.7";
 	for (size_t i = 0; i < 8; i++) {
 		assert_int_equal(mkdirat(crashes, path, 0700), 0);
 		(void)snprintf(path + strlen(path), sizeof(path) - strlen(path), "/d");
 	}
+	assert_int_equal(renameat(crashes, "~1.7", crashes, "1.7"), 0);
+	assert_true(crashfolder_remove(crashes, "1.7") < 0);
+	// No crash any more, and known for what it is.
+	assert_false(exists(crashes, "1.7"));
+	assert_true(crashfolder_is_leftover("~1.7"));
+	assert_false(crashfolder_is_leftover("1.7") || crashfolder_is_leftover("~x"));
 	int tries = 0;
-	while (crashfolder_remove(crashes, "1.7") < 0 && ++tries < 10) {
+	while (crashfolder_remove(crashes, "~1.7") < 0 && ++tries < 10) {
 		// by hand, from below
-		for (size_t len = strlen(path); len > 3; len -= 2) {
+		for (size_t len = strlen(path); len > 4; len -= 2) {
 			path[len] = '\0';
 			if (unlinkat(crashes, path, AT_REMOVEDIR) == 0)
 				break;
 		}
 	}
 	assert_true(tries > 0 && tries < 10);
-	assert_false(exists(crashes, "1.7"));
+	assert_false(exists(crashes, "~1.7"));
 }
 
 int main(void)
