@@ -3,7 +3,7 @@
 # Crashes of those who want more than the core of their own process: programs with rights that their user
 # has not, a process number that changes hands, names that are made to be misread, things planted in the
 # store, and users who crash to hurt others. Each time: who may read the dump, and what the record says.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # other shells expand; each test is a process
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154 # other shells expand; each test is a process
 
 load common
 load ../tools/daemon
@@ -13,7 +13,7 @@ load ../tools/crash
 USER_ID=54321 OTHER_ID=54322
 
 attacked() {
-	crash_handler "$@"
+	crash_handler
 	crash_daemon
 	chmod 711 "$DIR"
 	# Where file capabilities and set-user-ID count, readable for users.
@@ -52,7 +52,7 @@ nobody_reads() {
 is_roots() {
 	entry_has '.owner_reads | not'
 	[ "$(stat -c '%u %a' "$FILE")" = "0 640" ]
-	[ -z "$(getfacl -cpE "$FILE" | grep -E '^(user|group):[^:]')" ] || fail "$(getfacl "$FILE")"
+	! getfacl -cpE "$FILE" | grep -qE '^(user|group):[^:]' || fail "$(getfacl "$FILE")"
 	nobody_reads "$USER_ID" "$OTHER_ID"
 }
 
@@ -139,7 +139,7 @@ a_crasher_is_listed() {
 	attacked
 	crash_child by "$USER_ID" unshare --user --map-root-user --pid --fork --kill-child \
 		"$CRASHER" null
-	[ "$(cat "$DIR/child.err")" != *'unshare failed'* ] || skip "users may make no namespaces"
+	! grep -q 'unshare failed' "$DIR/child.err" || skip "users may make no namespaces"
 	wait_for a_crasher_is_listed
 	PID=$("$SNAPCTL" list --json --kind=crash --comm=crasher | tail -n 1 | jq .pid)
 	recorded
@@ -280,7 +280,7 @@ the_thief_has_nothing() {
 		rm -rf "$STORE/crash"
 		case $what in
 		link) ln -s "$DIR/elsewhere" "$STORE/crash" ;;
-		file) >"$STORE/crash" ;;
+		file) : >"$STORE/crash" ;;
 		fifo) mkfifo "$STORE/crash" ;;
 		other) mkdir -m 700 "$STORE/crash" && chown "$USER_ID" "$STORE/crash" ;;
 		writable) mkdir "$STORE/crash" && chmod 777 "$STORE/crash" ;;
@@ -305,12 +305,12 @@ the_thief_has_nothing() {
 	crash_handler
 	mkdir -m 755 "$STORE"
 	mkdir -m 700 "$STORE/crash" "$DIR/target"
-	>"$DIR/target/facts"
+	: >"$DIR/target/facts"
 	echo precious >"$DIR/precious"
 	ln -s "$DIR/target" "$STORE/crash/1.1"
 	ln -s "$DIR/target" "$STORE/crash/.1.2"
 	mkfifo "$STORE/crash/1.3" "$STORE/crash/.1.4"
-	>"$STORE/crash/1.5"
+	: >"$STORE/crash/1.5"
 	mkdir "$STORE/crash/1.6" "$STORE/crash/1.7" "$STORE/crash/..1.8" "$STORE/crash/1.9" \
 		"$STORE/crash/1.10" "$STORE/crash/1.11"
 	mkfifo "$STORE/crash/1.6/facts" "$STORE/crash/1.6/core" "$STORE/crash/1.6/auxv"

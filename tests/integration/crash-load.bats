@@ -4,7 +4,7 @@
 # is recorded, memory is bounded, and nothing is left behind.
 #
 # PROCSNAP_CRASHES is how many (200; each test takes its share).
-# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # other shells expand; each test is a process
+# shellcheck disable=SC2012,SC2016,SC2030,SC2031,SC2034,SC2086,SC2153,SC2154 # tools use what is set here
 
 load common
 load ../tools/daemon
@@ -52,7 +52,7 @@ all_recorded() {
 	"$SNAPCTL" list --json --kind=crash | jq .pid | sort >"$DIR/listed"
 	sort "$DIR/pids" >"$DIR/sorted"
 	sed -nE 's/.*process ([0-9]+) of user [0-9]+ crashed by signal [0-9]+.*/\1/p' "$DIR/log" | sort -u \
-		>"$DIR/logged"
+		: >"$DIR/logged"
 	CORELESS=$(comm -23 "$DIR/sorted" "$DIR/listed" | wc -l)
 	MISSING=$(sort -u "$DIR/listed" "$DIR/logged" | comm -23 "$DIR/sorted" - | wc -l)
 }
@@ -102,7 +102,7 @@ watch_memory() {
 }
 
 memory_of() {
-	[ -e "$DIR/memory" ] || >"$DIR/memory.end"
+	[ -e "$DIR/memory" ] || : >"$DIR/memory.end"
 	wait_for test -s "$DIR/memory"
 	sed -n "s/^$1 //p" "$DIR/memory"
 }
@@ -176,7 +176,7 @@ killer() {
 }
 
 killed() {
-	>"$DIR/killer.end"
+	: >"$DIR/killer.end"
 	wait_for test -s "$DIR/killer"
 	echo "killed: $(cat "$DIR/killer")"
 }
@@ -207,9 +207,9 @@ killed() {
 	crash_handler
 	crash_daemon
 	(crash_storm $((CRASHES / 2)) $((CRASHES / 50 + 1)) >"$DIR/storm" 2>&1 || echo bad >>"$DIR/storm") &
-	local storm=$! i
+	local storm=$!
 	STARTED+=("$storm")
-	for i in {1..8}; do
+	for _ in {1..8}; do
 		sleep 0.4
 		kill -KILL "$DAEMON"
 		wait "$DAEMON" || true

@@ -69,7 +69,7 @@ crash_pattern_back() {
 slow_hook() {
 	cat >"$DIR/hook" <<-END
 		#!/bin/sh
-		>"$DIR/slow.\$\$"
+		: >"$DIR/slow.\$\$"
 		until [ -e "$DIR/go" ]; do sleep 0.05; done
 		exec "$BUILD/procsnap-corehook" "\$@"
 	END
@@ -81,7 +81,7 @@ hook_waits() {
 }
 
 let_hooks() {
-	>"$DIR/go"
+	: >"$DIR/go"
 }
 
 # The hooks that waited have ended.
