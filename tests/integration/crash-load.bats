@@ -52,7 +52,7 @@ all_recorded() {
 	"$SNAPCTL" list --json --kind=crash | jq .pid | sort >"$DIR/listed"
 	sort "$DIR/pids" >"$DIR/sorted"
 	sed -nE 's/.*process ([0-9]+) of user [0-9]+ crashed by signal [0-9]+.*/\1/p' "$DIR/log" | sort -u \
-		: >"$DIR/logged"
+		>"$DIR/logged"
 	CORELESS=$(comm -23 "$DIR/sorted" "$DIR/listed" | wc -l)
 	MISSING=$(sort -u "$DIR/listed" "$DIR/logged" | comm -23 "$DIR/sorted" - | wc -l)
 }

@@ -82,7 +82,7 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 	good_core
 	meta_has '.capture.fault_address == 16 and .capture.si_code == 1 and .capture.threads == 4'
 	gdb -nx -batch -ex bt -ex 'p $_siginfo._sifields._sigfault.si_addr' "$CRASHER" "$CORE" \
-		: >"$DIR/gdb" 2>&1
+		>"$DIR/gdb" 2>&1
 	grep -E '^#0 .* read_null' "$DIR/gdb"
 	grep -E '^#[1-3] .* main ' "$DIR/gdb"
 	grep -F '0x10' "$DIR/gdb"

@@ -163,7 +163,7 @@ is_left() {
 
 # Nothing of any crash is left.
 crash_folder_is_empty() {
-	[ -z "$(ls -A "$STORE/crash" | grep -vx socket)" ]
+	[ -z "$(find "$STORE/crash" -mindepth 1 ! -name socket)" ]
 }
 
 # entry_has FILTER: of jq, true of the entry of the list.
