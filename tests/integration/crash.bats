@@ -47,7 +47,7 @@ good_core() {
 		simple-32 ABRT
 		bits32-32 BUS
 		invariant FPE
-		zombie-leader QUIT
+		zombie-leader XCPU
 		signals ILL
 	END
 	crash_folder_is_empty

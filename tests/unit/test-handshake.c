@@ -131,6 +131,8 @@ static void test_rlimit(void **state _unused_)
 	static const uint64_t values[] = { RLIM_INFINITY, 0, 4711 };
 	struct rlimit old, now;
 	struct pidref self = PIDREF_NULL;
+	if (!test_has_pidfd())
+		skip();
 	assert_int_equal(pidref_open(getpid(), &self), 0);
 	assert_int_equal(getrlimit(RLIMIT_CORE, &old), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
