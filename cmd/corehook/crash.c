@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "crash.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fd.h"
 #include "common/str.h"
 
 enum arg {
@@ -65,6 +69,23 @@ struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret)
 		pidref_deinit(&ret->ref);
 	ret->ref.pid = pid;
 	return NULL;
+}
+
+int crash_open_proc(const struct crash *crash, pid_t *ret_tid)
+{
+	char link[2], path[32];
+	_cleanup_close_ int piddir = pidref_open_proc(&crash->ref);
+	*ret_tid = crash->ref.pid;
+	// A leader that has ended by itself has no memory any more, and no program.
+	if (piddir < 0 || !crash->tid || crash->tid == crash->ref.pid ||
+	    readlinkat(piddir, "exe", link, sizeof(link)) >= 0)
+		return piddir < 0 ? piddir : TAKE_FD(piddir);
+	(void)snprintf(path, sizeof(path), "task/%d", crash->tid);
+	int thread = openat(piddir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (thread < 0)
+		return TAKE_FD(piddir);
+	*ret_tid = crash->tid;
+	return thread;
 }
 
 bool crash_is_held(void)

@@ -62,7 +62,8 @@ static int write_json(const struct folder *folder, const char *name, const struc
 /// What /proc says is wanted by those who read the record; the core is good without.
 static void copy_proc(const struct crash *crash, const struct folder *folder)
 {
-	_cleanup_close_ int piddir = pidref_open_proc(&crash->ref);
+	pid_t tid;
+	_cleanup_close_ int piddir = crash_open_proc(crash, &tid);
 	if (piddir < 0 || (!crash->by_pidfd && !crash_is_held()) ||
 	    mkdirat(folder->fd, "proc", 0700) < 0)
 		return;

@@ -49,12 +49,13 @@ static unsigned int count_threads(void)
 static void open_memory(struct taking *t)
 {
 	const struct crash *crash = &t->hook->crash;
-	t->piddir = pidref_open_proc(&crash->ref);
+	pid_t tid;
+	t->piddir = crash_open_proc(crash, &tid);
 	if (t->piddir < 0) {
 		t->why_stream = "the process is gone";
 		return;
 	}
-	struct snap_error *err = livemem_create(crash->ref.pid, t->piddir, &t->mem);
+	struct snap_error *err = livemem_create(tid, t->piddir, &t->mem);
 	if (err)
 		t->why_stream = "the memory of the process cannot be opened";
 	snap_error_destroy(err);

@@ -38,7 +38,7 @@ good_core() {
 			"$(key clock)" "$(key total)" ;;
 		*) verify_content ;;
 		esac
-		entry_has ".signal == $(kill -l "$signal") and .comm == \"$name\""
+		entry_has ".signal == $(kill -l "$signal") and (.exe | endswith(\"/$name\"))"
 		[ "$("$CORECHECK" threads "$CORE" | head -n 1)" = "$PID" ]
 		[[ $name == *-32 ]] ||
 			"$SNAPCTL" info "$CORE" | grep -E "Signal: +$(kill -l "$signal") \(SIG$signal\)"
