@@ -39,7 +39,7 @@ good_core() {
 		*) verify_content ;;
 		esac
 		entry_has ".signal == $(kill -l "$signal") and (.exe | endswith(\"/$name\"))"
-		[ "$("$CORECHECK" threads "$CORE" | head -n 1)" = "$PID" ]
+		[ "$("$CORECHECK" threads "$CORE" | head -n 1)" = "$(jq .crash.tid "$META")" ]
 		[[ $name == *-32 ]] ||
 			"$SNAPCTL" info "$CORE" | grep -E "Signal: +$(kill -l "$signal") \(SIG$signal\)"
 	done <<-END
