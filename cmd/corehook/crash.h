@@ -41,8 +41,8 @@ enum {
 
 /// Reads the arguments; owned by the caller, who calls pidref_deinit(&crash->ref).
 struct snap_error *crash_from_args(int argc, char *argv[], struct crash *ret) _must_check_;
-/// Opens /proc/PID, or that of the thread that crashed when the leader has ended before, whose number
-/// is @ret_tid; -errno.
+/// Opens /proc/PID, or that of the thread that crashed when the leader has ended before, whose
+/// number is @ret_tid; -errno.
 int crash_open_proc(const struct crash *crash, pid_t *ret_tid);
 /**
  * Does the kernel still hold the process for us?
