@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -41,18 +40,17 @@ enum {
 };
 
 /// To the kernel's log: standard error of a hook leads nowhere, and journald may be what crashed.
-static void complain(const char *fmt, ...) _printf_(1, 2);
-static void complain(const char *fmt, ...)
+/// @crash may be NULL.
+static void complain(const struct crash *crash, const char *what)
 {
-	char text[512];
-	va_list ap;
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "%s\n", text);
+	char text[512] = "";
+	if (crash)
+		(void)snprintf(text, sizeof(text), "process %d of user %u crashed by signal %d: ",
+			       crash->ref.pid, crash->uid, crash->signal);
+	fprintf(stderr, "%s%s\n", text, what);
 	_cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd >= 0)
-		dprintf(fd, "<4>procsnap-corehook[%d]: %s\n", getpid(), text);
+		dprintf(fd, "<4>procsnap-corehook[%d]: %s%s\n", getpid(), text, what);
 }
 
 /// For the record: what the daemon said, and where it crashed.
@@ -78,7 +76,7 @@ static int copy_and_publish(struct hook *hook, int holder)
 	else
 		err = take_core(hook, &answer, &result);
 	if (err)
-		complain("no core of process %d: %s", hook->crash.ref.pid, err->message);
+		complain(&hook->crash, err->message);
 	snap_error_destroy(err);
 	add_answer(&answer, place, result);
 	err = folder_publish(&hook->folder, result);
@@ -86,7 +84,7 @@ static int copy_and_publish(struct hook *hook, int holder)
 	(void)close(CRASH_STREAM_FD);
 	(void)snap_write_all(holder, "r", 1);
 	if (err)
-		complain("process %d: %s", hook->crash.ref.pid, err->message);
+		complain(&hook->crash, err->message);
 	else
 		ask_done(TAKE_FD(answer.sock), &hook->folder);
 	int status = err ? 1 : 0;
@@ -178,8 +176,7 @@ static int handle(struct hook *hook, struct snap_error *err)
 				     hook->crash.ref.pid);
 	// Without a folder this is all that is told of the crash.
 	if (err)
-		complain("process %d of user %u crashed by signal %d: %s", hook->crash.ref.pid,
-			 hook->crash.uid, hook->crash.signal, err->message);
+		complain(&hook->crash, err->message);
 	int status = err ? (int)err->code : 0;
 	head_deinit(&hook->head);
 	folder_deinit(&hook->folder);
@@ -204,7 +201,7 @@ static int listen_in(char *store, const char *path)
 	set_up();
 	struct snap_error *err = listen_for_crashes(path, handle_connection, store);
 	if (err)
-		complain("%s", err->message);
+		complain(NULL, err->message);
 	int status = err ? (int)err->code : 0;
 	snap_error_destroy(err);
 	return status;
@@ -221,7 +218,7 @@ int main(int argc, char *argv[])
 	struct hook hook = { .crash.ref = PIDREF_NULL, .folder = FOLDER_NULL };
 	struct snap_error *err = crash_from_args(argc, argv, &hook.crash);
 	if (err && err->code == SNAP_USAGE) {
-		complain("%s", err->message);
+		complain(NULL, err->message);
 		snap_error_destroy(err);
 		return SNAP_USAGE;
 	}
