@@ -48,7 +48,6 @@ good_core() {
 		bits32-32 BUS
 		invariant FPE
 		zombie-leader XCPU
-		signals ILL
 	END
 	crash_folder_is_empty
 }
