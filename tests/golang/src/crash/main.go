@@ -133,6 +133,9 @@ func kill(sig syscall.Signal) {
 	go func() {
 		time.Sleep(50 * time.Millisecond)
 		syscall.Kill(syscall.Getpid(), sig)
+		// Were this the last goroutine that can run, the runtime might call
+		// it a deadlock before another thread has taken the signal.
+		time.Sleep(time.Hour)
 	}()
 	select {}
 }
