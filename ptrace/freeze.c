@@ -212,13 +212,17 @@ static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 	}
 	int errnum = -seize_watched(f, tid);
 	// A tracer that is just leaving: it is not to be found any more, but was there still.
-	for (int i = 0; i < SEIZE_RETRIES && errnum == EPERM && !tid_tracer(f, tid); i++) {
+	pid_t tracer = 0;
+	for (int i = 0; errnum == EPERM && i <= SEIZE_RETRIES; i++) {
+		tracer = tid_tracer(f, tid);
+		if (tracer || i == SEIZE_RETRIES)
+			break;
 		snap_sleep_ns(SEIZE_RETRY_NS);
 		errnum = -seize_watched(f, tid);
 	}
 	// After an execve() by another thread than the leader, that one has the leader's number
 	// and is our tracee already.
-	if (errnum == EPERM && f->attached && tid_tracer(f, tid) == gettid())
+	if (errnum == EPERM && f->attached && tracer == gettid())
 		errnum = 0;
 	if (errnum) {
 		struct procfs_stat now;
@@ -226,7 +230,6 @@ static struct snap_error *seize_one(struct freeze *f, pid_t tid)
 		if (errnum == ESRCH || tid_stat(f, tid, &now) < 0 || now.state == 'Z' ||
 		    now.state == 'X')
 			return NULL;
-		pid_t tracer = tid_tracer(f, tid);
 		return tracer ? denial_traced(f->pid, tracer) :
 				denial_from_errno(f->pid, f->procfd, errnum, "attach to");
 	}
