@@ -24,6 +24,8 @@
 #include "cmd/worker/deliver.h"
 #include "cmd/worker/finish.h"
 #include "cmd/worker/live.h"
+#include "cmd/worker/precopy.h"
+#include "cmd/worker/strategy.h"
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/ipc.h"
@@ -41,10 +43,6 @@ enum {
 	REPORT_NS = 100 * 1000 * 1000,
 	// As many gaps as a message has room for; the note in the core has more.
 	GAPS_SHOWN = 1000,
-	// For --dry-run, from measurements on two cores: freezing, and copying to the page cache.
-	PREDICT_BASE_NS = 300 * 1000,
-	PREDICT_THREAD_NS = 26 * 1000,
-	PREDICT_GIB_NS = 700 * 1000 * 1000,
 	// Two frames of compressed memory.
 	HEADROOM_BYTES = 2 << 20,
 	// Headers and notes of an ordinary process.
@@ -61,6 +59,8 @@ struct worker {
 	struct capture *capture;
 	uint64_t plain_uid; ///< see find_plain_uid(), or UINT64_MAX
 	struct reserve reserve;
+	struct forecast forecast;
+	struct precopy precopy; ///< its core is NULL when nothing is copied in advance
 	uint64_t first_offset; ///< of the segments in the core
 	bool short_of_space; ///< the core that is wanted has no room
 	struct core *core;
@@ -134,7 +134,8 @@ static uint32_t effective_filter(const struct job *job, const struct snapshot *s
 static struct snap_error *make_plan(const struct worker *w, const struct snapshot *snap,
 				    struct memsource *source, struct plan **ret)
 {
-	return plan_create(snap, source, effective_filter(&w->job, snap), plan_flags(&w->job), ret);
+	return plan_create_again(snap, source, effective_filter(&w->job, snap), plan_flags(&w->job),
+				 w->precopy.plan, ret);
 }
 
 static void describe_process(const struct snapshot *snap, struct json *json)
@@ -228,14 +229,8 @@ static struct json *describe_dump(const struct worker *w, struct snapshot *snap,
 	return json;
 }
 
-static uint64_t predict_pause_ns(const struct plan *plan, uint64_t threads)
-{
-	return PREDICT_BASE_NS + threads * PREDICT_THREAD_NS +
-	       (uint64_t)((double)plan->data_bytes / (double)(1 << 30) * PREDICT_GIB_NS);
-}
-
-static struct json *describe_plan(const struct snapshot *snap, const struct plan *plan,
-				  uint64_t threads)
+static struct json *describe_plan(const struct worker *w, const struct snapshot *snap,
+				  const struct plan *plan, uint64_t threads)
 {
 	uint64_t head = core_first_offset(snap, threads);
 	struct json *json = json_new_object(), *classes = json_new_array();
@@ -254,7 +249,9 @@ static struct json *describe_plan(const struct snapshot *snap, const struct plan
 	}
 	json_set(json, "classes", classes);
 	json_set_u64(json, "threads", threads);
-	json_set_u64(json, "pause_ns", predict_pause_ns(plan, threads));
+	json_set_text(json, "mode", strategy_name(w->forecast.best));
+	json_set_u64(json, "pause_ns", w->forecast.pause_ns[w->forecast.best]);
+	json_set(json, "strategies", forecast_to_json(&w->forecast));
 	json_set_u64(json, "bytes", plan->dump_bytes + head);
 	json_set_u64(json, "bytes_on_disk", plan->data_bytes + head);
 	return json;
@@ -298,19 +295,15 @@ static void reserve_headroom(struct worker *w)
 }
 
 /**
- * Reserves page cache for the core that the process would give now.
+ * Reserves page cache for the core that the process would give now, or, of one that is copied in
+ * advance, for what cannot be.
  *
  * Not where it must be shared out by use, since which stacks are in use is known only when the
  * process stands still; and not where a part of each stack is wanted, for the same reason.
  */
-static struct snap_error *reserve_room(struct worker *w, const struct snapshot *snap,
-				       const struct plan *plan, struct memsource *source)
+static struct snap_error *reserve_room(struct worker *w, struct core *core,
+				       struct memsource *source)
 {
-	_cleanup_(core_destroyp) struct core *core = NULL;
-	w->first_offset = core_first_offset(snap, count_tasks(w));
-	struct snap_error *err = core_create(snap, plan, w->first_offset, &core);
-	if (err)
-		return err;
 	if (ftruncate(w->spool, (off_t)core_size(core)) < 0)
 		return NULL; // the real copy will say what is wrong
 	reserve_headroom(w);
@@ -321,31 +314,98 @@ static struct snap_error *reserve_room(struct worker *w, const struct snapshot *
 		return NULL;
 	}
 	reserve_init(&w->reserve, w->spool, core_size(core));
-	err = core_reserve(core, source, count_threads(), &w->reserve);
+	struct snap_error *err = core_reserve(core, source, count_threads(),
+					      w->forecast.best == STRATEGY_PRECOPY, &w->reserve);
 	if (!err && w->reserve.failed && w->job.flags & JOB_KEEP_PARTIAL) {
 		reserve_abandon(&w->reserve, w->first_offset);
 		w->short_of_space = true;
+		w->forecast.best = STRATEGY_COPY;
 	}
+	return err;
+}
+
+/// Decides how the memory is frozen. An error when the way that was asked for cannot be used.
+static struct snap_error *choose_strategy(struct worker *w, const struct snapshot *known,
+					  const struct plan *plan)
+{
+	struct forecast *f = &w->forecast;
+	forecast_make(f, w->capture, known, plan, count_tasks(w));
+	// What has the priority is known only when it stands still.
+	const char *why = w->short_of_space	     ? "there is too little space" :
+			  w->job.flags & JOB_STACKS ? "only stacks are wanted" :
+			  f->veto[STRATEGY_PRECOPY] ? f->veto[STRATEGY_PRECOPY]->message :
+						      NULL;
+	if (w->job.flags & JOB_COPY || (why && !(w->job.flags & JOB_PRECOPY)))
+		f->best = STRATEGY_COPY;
+	else if (w->job.flags & JOB_PRECOPY)
+		f->best = STRATEGY_PRECOPY;
+	if (why && f->best == STRATEGY_PRECOPY)
+		return snap_error_new(SNAP_FAILED,
+				      "the memory of process %d cannot be copied in advance: %s; "
+				      "without --mode=precopy it is copied while it stands still",
+				      w->ref.pid, why);
+	return NULL;
+}
+
+/// Copies in advance what can be. Falls back to copying while it stands still, if it may.
+static struct snap_error *copy_in_advance(struct worker *w, struct memsource *source)
+{
+	struct precopy *p = &w->precopy;
+	struct snap_error *err = capture_follow(w->capture, &p->known);
+	if (err && w->job.flags & JOB_PRECOPY)
+		return snap_error_wrap(err, "the memory of process %d cannot be copied in advance",
+				       w->ref.pid);
+	if (err) {
+		snap_error_destroy(err);
+		w->forecast.best = STRATEGY_COPY;
+		return core_reserve(p->core, source, count_threads(), false, &w->reserve);
+	}
+	struct core_progress progress = { on_progress, w };
+	w->phase = "copying in advance";
+	w->total_bytes = p->plan->dump_bytes;
+	abort_on_term = p->core;
+	if (terminated)
+		core_abort(p->core);
+	err = precopy_run(p, source, w->spool, count_threads(), &progress);
+	abort_on_term = NULL;
+	if (!err)
+		reserve_set_spill(&w->reserve, precopy_spill_bytes(p));
+	return err;
+}
+
+/// Makes all ready that can be before the process is stopped.
+static struct snap_error *prepare(struct worker *w, struct memsource *source)
+{
+	struct precopy *p = &w->precopy;
+	uint64_t first = core_first_offset(&p->known, count_tasks(w));
+	// The layout cannot change any more when there are more threads or mappings later.
+	w->first_offset = w->forecast.best == STRATEGY_PRECOPY ? 2 * first : first;
+	struct snap_error *err = core_create(&p->known, p->plan, w->first_offset, &p->core);
+	if (!err)
+		err = reserve_room(w, p->core, source);
+	if (!err && w->forecast.best == STRATEGY_PRECOPY)
+		err = copy_in_advance(w, source);
 	return err;
 }
 
 /// Estimates; for a dry run that is all, else it makes sure that there is room.
 static struct snap_error *look_first(struct worker *w, struct json **ret)
 {
-	struct snapshot snap = { 0 };
 	struct memsource *source;
-	_cleanup_(plan_destroyp) struct plan *plan = NULL;
-	struct snap_error *err = capture_inspect(w->capture, &snap, &source);
+	struct precopy *p = &w->precopy;
+	struct plan *plan = NULL;
+	struct snap_error *err = capture_inspect(w->capture, &p->known, &source);
 	if (!err)
-		err = make_plan(w, &snap, source, &plan);
+		err = make_plan(w, &p->known, source, &plan);
+	p->plan = plan;
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
 		err = check_space(w, plan);
+	if (!err)
+		err = choose_strategy(w, &p->known, plan);
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
-		err = reserve_room(w, &snap, plan, source);
-	if (!err && w->job.flags & JOB_DRY_RUN) {
-		*ret = describe_plan(&snap, plan, count_tasks(w));
-	}
-	snapshot_deinit(&snap);
+		err = prepare(w, source);
+	if (!err && w->job.flags & JOB_DRY_RUN)
+		*ret = describe_plan(w, &p->known, plan, count_tasks(w));
 	return err;
 }
 
@@ -361,9 +421,13 @@ static struct snap_error *set_priorities(struct worker *w, const struct snapshot
 static struct snap_error *copy_while_held(struct worker *w, const struct snapshot *snap,
 					  struct memsource *source, struct plan **ret_plan)
 {
+	bool again = w->forecast.best == STRATEGY_PRECOPY;
 	struct snap_error *err = make_plan(w, snap, source, ret_plan);
+	if (!err && again)
+		err = plan_cut_along(*ret_plan, w->precopy.plan);
 	if (!err)
-		err = core_create(snap, *ret_plan, w->first_offset, &w->core);
+		err = again ? core_create_over(snap, *ret_plan, w->precopy.core, &w->core) :
+			      core_create(snap, *ret_plan, w->first_offset, &w->core);
 	if (err)
 		return err;
 	if (w->job.flags & JOB_KEEP_PARTIAL)
@@ -379,7 +443,7 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 	bool is_short = w->short_of_space && w->job.flags & JOB_KEEP_PARTIAL;
 	return core_copy(w->core, source, w->spool, is_short ? NULL : &w->reserve, count_threads(),
 			 (w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0U) |
-				 (is_short ? CORE_SHORT_OF_SPACE : 0U),
+				 (is_short ? CORE_SHORT_OF_SPACE : 0U) | (again ? CORE_AGAIN : 0U),
 			 &progress);
 }
 
@@ -500,6 +564,8 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 	if (w->reserve.fd >= 0)
 		reserve_deinit(&w->reserve);
 	capture_destroy(w->capture);
+	precopy_deinit(&w->precopy);
+	forecast_deinit(&w->forecast);
 	return err;
 }
 

@@ -15,6 +15,12 @@
  * their bytes. A stopped process, a copy-on-write child, a pre-copied buffer and a core file are
  * all memory sources; whoever reads does not know which.
  *
+ * While the process runs: a source that follows writes is read several times. While the process
+ * runs, each scan gives what has changed since the last scan of the same range, or at first all that
+ * it follows, and the rest as MEM_HELD. When the process has stopped, MEM_HELD is what has not
+ * changed since it was last scanned: whoever has read it after each scan, has it. All other kinds
+ * replace what was read before, also those that have no contents.
+ *
  * Both calls may be used by several threads at once. Ranges are page-aligned and inside the mapping
  * that is passed along with them; the mapping must be one of the snapshot's.
  *
@@ -31,6 +37,7 @@ enum mem_kind {
 	MEM_GUARD, ///< guard region marker inside the mapping (MADV_GUARD_INSTALL, Linux 6.13)
 	MEM_PAST_EOF, ///< beyond the end of the mapped file: reading it is SIGBUS for the process
 	MEM_NOT_RESIDENT, ///< shared memory that can only be read with more privilege
+	MEM_HELD, ///< nothing to be done now; see "While the process runs"
 	MEM_KIND_MAX,
 };
 

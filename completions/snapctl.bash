@@ -21,6 +21,7 @@ _snapctl_value() {
 	case $1 in
 	-o | --output | --exe | --pprof) _snapctl_files "$2" ;;
 	--filter) mapfile -t COMPREPLY < <(compgen -W '0x33 0x3f 0x7f 0x1ff' -- "$2") ;;
+	--mode) mapfile -t COMPREPLY < <(compgen -W 'auto copy precopy' -- "$2") ;;
 	--max-pause) mapfile -t COMPREPLY < <(compgen -W '50ms 200ms 1s 5s' -- "$2") ;;
 	--min-wait) mapfile -t COMPREPLY < <(compgen -W '10s 1m 10m 60m' -- "$2") ;;
 	--state)
@@ -46,8 +47,8 @@ _snapctl_options() {
 
 _snapctl_dump() {
 	local cur=$1 prev=$2 options='-o --output= -f --force --filter= -a --all --with-binaries
-		--stacks --no-summary -z --compress --compress= --max-pause= --keep-partial --store
-		--direct -n --dry-run --json -q --quiet -h --help'
+		--stacks --no-summary -z --compress --compress= --mode= --max-pause= --keep-partial
+		--store --direct -n --dry-run --json -q --quiet -h --help'
 	if [[ $prev == --compress= ]]; then
 		mapfile -t COMPREPLY < <(compgen -W '1 3 9 19' -- "$cur")
 	elif _snapctl_value "${prev%=}" "$cur"; then

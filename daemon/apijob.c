@@ -124,6 +124,14 @@ static struct snap_error *read_options(struct apijob *job, const struct call *ca
 	set_flag(job, call, "dryRun", JOB_DRY_RUN);
 	set_flag(job, call, "stream", JOB_STREAM);
 	set_flag(job, call, "sync", JOB_SYNC);
+	const char *mode = json_get_text(p, "mode");
+	if (mode && !strcmp(mode, "copy"))
+		j->flags |= JOB_COPY;
+	else if (mode && !strcmp(mode, "precopy"))
+		j->flags |= JOB_PRECOPY;
+	else if (mode && strcmp(mode, "auto") != 0)
+		return snap_error_new(SNAP_USAGE, "%s: 'mode' is auto, copy or precopy",
+				      call->method);
 	if (json_get(p, "filter"))
 		j->flags |= JOB_HAS_FILTER;
 	j->filter = (uint32_t)json_get_u64(p, "filter", 0);

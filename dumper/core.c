@@ -46,6 +46,12 @@ struct core {
 	uint64_t *offsets; ///< of each segment in the file
 	uint64_t notes_offset, notes_bytes; ///< all but procsnap's own
 	uint64_t note_room, size;
+	bool *held; ///< of each segment: where it was in the file already; NULL: all are
+	bool distrust; ///< something could not be read before: read all again
+	struct stale {
+		uint64_t start, end; ///< file offsets
+	} *stale; ///< what the file has and this core does not
+	size_t n_stale;
 	struct gaps gaps;
 	atomic_bool abort;
 
@@ -55,6 +61,7 @@ struct core {
 	const struct core_progress *progress;
 	int fd, direct_fd;
 	uint32_t flags;
+	bool but_anon; ///< core_reserve()
 	uint64_t piece_bytes;
 	struct order order;
 	pthread_mutex_t lock; ///< protects the cursors and the error
@@ -69,7 +76,7 @@ struct core {
 	pthread_cond_t idle;
 	struct snap_error *error;
 	atomic_bool failed;
-	atomic_uint_fast64_t done_bytes;
+	atomic_uint_fast64_t done_bytes, copied_bytes;
 };
 
 static bool is64(const struct core *c)
@@ -77,7 +84,8 @@ static bool is64(const struct core *c)
 	return c->snap->process.machine.elf_class == ELFCLASS64;
 }
 
-static void lay_out(struct core *c, uint64_t first_offset)
+/// Returns where headers and notes end.
+static uint64_t lay_out_head(struct core *c)
 {
 	size_t headers = c->plan->n + 2; // the notes, and those that attach_note() adds
 	size_t ehdr = is64(c) ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
@@ -94,13 +102,65 @@ static void lay_out(struct core *c, uint64_t first_offset)
 	note_writer_init(&c->notes, -EBADF, 0);
 	notes_write(c->snap, &c->notes);
 	c->notes_bytes = c->notes.offset;
-	uint64_t pos = c->notes_offset + c->notes_bytes + c->note_room;
-	pos = MAX(ALIGN_UP(pos, (uint64_t)PAGE), first_offset);
+	return ALIGN_UP(c->notes_offset + c->notes_bytes + c->note_room, (uint64_t)PAGE);
+}
+
+static void lay_out(struct core *c, uint64_t first_offset)
+{
+	uint64_t pos = MAX(lay_out_head(c), first_offset);
 	for (size_t i = 0; i < c->plan->n; i++) {
 		c->offsets[i] = pos;
 		pos += c->plan->segments[i].dump_bytes;
 	}
 	c->size = pos;
+}
+
+/// Adds [@start, @end) of the file to what is not needed any more.
+static void add_stale(struct core *c, uint64_t start, uint64_t end)
+{
+	if (start < end)
+		c->stale[c->n_stale++] = (struct stale){ start, end };
+}
+
+/// The segments of @before and of the plan are both in the order of addresses.
+static void lay_out_over(struct core *c, const struct core *before)
+{
+	uint64_t pos = MAX(lay_out_head(c), before->size);
+	bool fits = before->plan->n && lay_out_head(c) <= before->offsets[0];
+	size_t j = 0;
+	uint64_t used = 0; // of segment j of before
+	for (size_t i = 0; i < c->plan->n; i++) {
+		const struct plan_segment *seg = &c->plan->segments[i];
+		const struct plan_segment *b = NULL;
+		while (fits && j < before->plan->n) {
+			b = &before->plan->segments[j];
+			if (b->end > seg->start)
+				break;
+			add_stale(c, before->offsets[j] + used, before->offsets[j] + b->dump_bytes);
+			used = 0;
+			b = NULL;
+			j++;
+		}
+		uint64_t skip = b && b->start <= seg->start ? seg->start - b->start : UINT64_MAX;
+		if (seg->dump_bytes && skip < UINT64_MAX &&
+		    skip + seg->dump_bytes <= b->dump_bytes) {
+			c->held[i] = true;
+			c->offsets[i] = before->offsets[j] + skip;
+			add_stale(c, before->offsets[j] + used, c->offsets[i]);
+			used = skip + seg->dump_bytes;
+		} else {
+			c->offsets[i] = pos;
+			pos += seg->dump_bytes;
+		}
+	}
+	for (; fits && j < before->plan->n; j++, used = 0)
+		add_stale(c, before->offsets[j] + used,
+			  before->offsets[j] + before->plan->segments[j].dump_bytes);
+	if (!fits && before->plan->n)
+		add_stale(c, before->offsets[0], before->size);
+	c->size = pos;
+	for (size_t i = 0; i < before->gaps.n; i++)
+		c->distrust |= before->gaps.list[i].reason == GAP_UNREADABLE;
 }
 
 uint64_t core_first_offset(const struct snapshot *snap, size_t threads)
@@ -111,8 +171,9 @@ uint64_t core_first_offset(const struct snapshot *snap, size_t threads)
 			(uint64_t)PAGE);
 }
 
-struct snap_error *core_create(const struct snapshot *snap, const struct plan *plan,
-			       uint64_t first_offset, struct core **ret)
+static struct snap_error *create(const struct snapshot *snap, const struct plan *plan,
+				 const struct core *before, uint64_t first_offset,
+				 struct core **ret)
 {
 	struct core *c = calloc(1, sizeof(*c));
 	if (!c)
@@ -125,12 +186,21 @@ struct snap_error *core_create(const struct snapshot *snap, const struct plan *p
 	c->snap = snap;
 	c->plan = plan;
 	c->offsets = calloc(plan->n, sizeof(*c->offsets));
-	struct snap_error *err = c->offsets ? order_by_address(plan, &c->order) : snap_error_oom();
+	if (before) {
+		c->held = calloc(plan->n + 1, sizeof(*c->held));
+		c->stale = calloc(plan->n + before->plan->n + 1, sizeof(*c->stale));
+	}
+	struct snap_error *err = c->offsets && !c->held == !before && !c->stale == !before ?
+					 order_by_address(plan, &c->order) :
+					 snap_error_oom();
 	if (err) {
 		core_destroy(c);
 		return err;
 	}
-	lay_out(c, first_offset);
+	if (before)
+		lay_out_over(c, before);
+	else
+		lay_out(c, first_offset);
 	if (!is64(c) && c->size > UINT32_MAX) {
 		core_destroy(c);
 		return snap_error_new(SNAP_FAILED,
@@ -140,6 +210,18 @@ struct snap_error *core_create(const struct snapshot *snap, const struct plan *p
 	}
 	*ret = c;
 	return NULL;
+}
+
+struct snap_error *core_create(const struct snapshot *snap, const struct plan *plan,
+			       uint64_t first_offset, struct core **ret)
+{
+	return create(snap, plan, NULL, first_offset, ret);
+}
+
+struct snap_error *core_create_over(const struct snapshot *snap, const struct plan *plan,
+				    const struct core *before, struct core **ret)
+{
+	return create(snap, plan, before, 0, ret);
 }
 
 void core_destroy(struct core *c)
@@ -152,6 +234,8 @@ void core_destroy(struct core *c)
 	(void)pthread_cond_destroy(&c->idle);
 	order_deinit(&c->order);
 	free(c->offsets);
+	free(c->held);
+	free(c->stale);
 	free(c);
 }
 
@@ -192,6 +276,7 @@ struct piece {
 	const struct snap_mapping *map;
 	uint64_t start, end; ///< addresses
 	uint64_t offset; ///< of start, in the file
+	bool held; ///< the file has something there
 	enum priority priority;
 };
 
@@ -205,6 +290,7 @@ static struct piece piece_of(const struct core *c, size_t span, uint64_t offset,
 		.start = start,
 		.end = start + len,
 		.offset = c->offsets[s->segment] + s->offset + offset,
+		.held = c->flags & CORE_AGAIN && (!c->held || c->held[s->segment]),
 		.priority = s->priority,
 	};
 }
@@ -328,6 +414,25 @@ static bool take_room(struct core *c, size_t len)
 	return atomic_fetch_add(&c->written_bytes, len) + len <= c->max_bytes;
 }
 
+static int write_pages(int fd, const struct piece *piece, const char *buf, size_t len,
+		       uint64_t offset)
+{
+	return piece->held ? snap_pwrite_all(fd, buf, len, offset) :
+			     pages_write(fd, buf, len, offset);
+}
+
+/// What the file has of [@start, @end) is not so any more.
+static void clear(struct core *c, const struct piece *piece, uint64_t start, uint64_t end)
+{
+	uint64_t offset = piece->offset + (start - piece->start);
+	if (!piece->held)
+		return;
+	if (c->reserve)
+		reserve_discard(c->reserve, offset, end - start);
+	else if (reserve_erase(c->fd, offset, offset + (end - start)) < 0)
+		fail(c, write_error(EIO));
+}
+
 /**
  * Copies up to @len bytes at @addr to their place at @offset in the file.
  *
@@ -340,14 +445,16 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 	uint64_t room = UINT64_MAX;
 	char *place = c->reserve ? reserve_find(c->reserve, offset, &room) : NULL;
 	// What is spilled is written last, when there may be no room any more.
-	bool spill = !place && c->reserve && piece->priority == PRIORITY_REST;
+	// Not so in a core that may become partial, but for one whose blocks are there already.
+	bool spill = !place && c->reserve &&
+		     (piece->priority == PRIORITY_REST || c->flags & CORE_AGAIN);
 	len = MIN(len, room);
 	len = MIN(len, c->flags & CORE_SHORT_OF_SPACE ? (size_t)SHORT_BYTES : (size_t)BUFFER_BYTES);
 	if (spill)
 		place = reserve_spill(c->reserve, offset, &len);
 	ssize_t n = read_pages(c, piece, kind, addr, place ? place : buf, len);
 	if (place && spill && n < (ssize_t)len) // the rest comes again, and gets another place
-		memset(place + MAX(n, 0), 0, len - (size_t)MAX(n, 0));
+		reserve_spill_cut(c->reserve, place, (size_t)MAX(n, 0));
 	if (place && n > 0)
 		return n;
 	if (place && n == -EFAULT) {
@@ -362,9 +469,9 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 	if (!take_room(c, (size_t)n))
 		return write_failed(c, ENOSPC);
 	int fd = c->direct_fd >= 0 ? c->direct_fd : c->fd;
-	int r = pages_write(fd, buf, (size_t)n, offset);
+	int r = write_pages(fd, piece, buf, (size_t)n, offset);
 	if (r == -EINVAL && fd != c->fd) // a file system that opens O_DIRECT but cannot write so
-		r = pages_write(c->fd, buf, (size_t)n, offset);
+		r = write_pages(c->fd, piece, buf, (size_t)n, offset);
 	return r < 0 ? write_failed(c, -r) : n;
 }
 
@@ -384,8 +491,10 @@ static int copy_range(struct core *c, const struct piece *piece, const struct me
 			if (r < 0)
 				return r;
 			gaps_add(&c->gaps, addr, addr + PAGE, GAP_UNREADABLE);
+			clear(c, piece, addr, addr + PAGE);
 			n = PAGE;
 		}
+		atomic_fetch_add(&c->copied_bytes, (uint64_t)n);
 		addr += (uint64_t)n;
 		report(c, (uint64_t)n);
 	}
@@ -405,16 +514,21 @@ static int copy_piece(struct core *c, const struct piece *piece, char *buf,
 			n = 1;
 		}
 		for (int i = 0; i < n; i++) {
-			const struct mem_range *range = &ranges[i];
+			struct mem_range *range = &ranges[i];
 			addr = range->end;
+			if (range->kind == MEM_HELD && c->flags & CORE_AGAIN &&
+			    (!piece->held || c->distrust))
+				range->kind = MEM_DATA; // it is, but at another place
 			if (mem_kind_readable(range->kind)) {
 				int r = copy_range(c, piece, range, buf, ret_addr);
 				if (r < 0)
 					return r;
 				continue;
 			}
-			if (range->kind != MEM_ZERO)
+			if (range->kind != MEM_ZERO && range->kind != MEM_HELD)
 				gaps_add(&c->gaps, range->start, range->end, gap_of(range->kind));
+			if (range->kind != MEM_HELD)
+				clear(c, piece, range->start, range->end);
 			report(c, range->end - range->start);
 		}
 	}
@@ -426,6 +540,7 @@ static void give_up(struct core *c, const struct piece *piece, uint64_t addr, in
 {
 	if (c->flags & CORE_KEEP_PARTIAL) {
 		gaps_add(&c->gaps, addr, piece->end, GAP_ABORTED);
+		clear(c, piece, addr, piece->end); // whatever it was, it is from another moment
 		return;
 	}
 	if (errnum == ESRCH)
@@ -475,9 +590,12 @@ static void *copy_direct_main(void *userdata)
 /// Makes a hole of what lies between @end of the notes and the first segment.
 static void give_back_head(const struct core *c, int fd, uint64_t end)
 {
-	if (c->plan->n && end < c->offsets[0])
+	uint64_t first = c->plan->n ? c->offsets[0] : 0;
+	for (size_t i = 1; c->held && i < c->plan->n; i++) // these are in no order
+		first = MIN(first, c->offsets[i]);
+	if (end < first)
 		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end,
-				(off_t)(c->offsets[0] - end));
+				(off_t)(first - end));
 }
 
 /// Runs @fn in @threads threads, this one among them, and @extra in @n_extra more.
@@ -497,6 +615,8 @@ static struct snap_error *run_threads(struct core *c, unsigned int threads, void
 		return snap_error_oom();
 	// Those that cannot be started are not needed: this one can do it all.
 	unsigned int started = 0;
+	c->done_bytes = 0;
+	c->copied_bytes = 0;
 	while (started < n_extra && !pthread_create(&ids[started], NULL, extra, c))
 		started++;
 	while (started + 1 < threads + n_extra && !pthread_create(&ids[started], NULL, fn, c))
@@ -510,6 +630,8 @@ static struct snap_error *run_threads(struct core *c, unsigned int threads, void
 /// Reserves room for what the memory of one piece will need.
 static void reserve_piece(struct core *c, const struct piece *piece, struct mem_range *ranges)
 {
+	if (c->but_anon && !piece->map->inode && !(piece->map->flags & SNAP_MAP_SHARED))
+		return;
 	for (uint64_t addr = piece->start; addr < piece->end;) {
 		int n = memsource_scan(c->source, piece->map, addr, piece->end, ranges, RANGES);
 		if (n <= 0)
@@ -568,10 +690,11 @@ struct snap_error *core_set_limit(struct core *c, uint64_t max_bytes)
 }
 
 struct snap_error *core_reserve(struct core *c, struct memsource *source, unsigned int threads,
-				struct reserve *reserve)
+				bool but_anon, struct reserve *reserve)
 {
 	c->source = source;
 	c->reserve = reserve;
+	c->but_anon = but_anon;
 	core_reserve_head(c, reserve->fd);
 	struct snap_error *err = run_threads(c, threads, reserve_main, 0, NULL);
 	reserve_close(reserve);
@@ -585,7 +708,7 @@ struct snap_error *core_reserve(struct core *c, struct memsource *source, unsign
  */
 static int open_direct(const struct core *c)
 {
-	if (!c->reserve || !reserve_exhausted(c->reserve))
+	if (!(c->flags & CORE_DIRECT) && (!c->reserve || !reserve_exhausted(c->reserve)))
 		return -EBADF;
 	char path[64];
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", c->fd);
@@ -604,12 +727,19 @@ struct snap_error *core_copy(struct core *c, struct memsource *source, int fd,
 	if (flags & CORE_SHORT_OF_SPACE) // more was set aside for the head than it will need
 		give_back_head(c, fd, ALIGN_UP(c->notes_offset + c->notes_bytes + c->note_room,
 					       (uint64_t)PAGE));
+	if (reserve && flags & CORE_AGAIN)
+		reserve->overwrite = true;
 	c->direct_fd = open_direct(c);
 	struct snap_error *err = run_threads(c, threads, copy_main,
 					     c->direct_fd >= 0 ? DIRECT_THREADS : 0,
 					     copy_direct_main);
 	snap_closep(&c->direct_fd);
 	return err ? err : TAKE_PTR(c->error);
+}
+
+uint64_t core_copied(const struct core *c)
+{
+	return c->copied_bytes;
 }
 
 const struct plan *core_plan(const struct core *c)
@@ -780,6 +910,10 @@ static struct snap_error *settle(struct core *c, int fd, bool defer_writing)
 	int r = c->reserve ? reserve_flush(c->reserve,
 					   c->flags & CORE_KEEP_PARTIAL ? on_lost : NULL, c) :
 			     0;
+	if (r < 0)
+		return write_error(-r);
+	for (size_t i = 0; r == 0 && i < c->n_stale; i++)
+		r = reserve_erase(fd, c->stale[i].start, c->stale[i].end);
 	if (r < 0)
 		return write_error(-r);
 	if (ftruncate(fd, (off_t)c->size) < 0)

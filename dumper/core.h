@@ -39,6 +39,15 @@ struct core_progress {
  */
 struct snap_error *core_create(const struct snapshot *snap, const struct plan *plan,
 			       uint64_t first_offset, struct core **ret) _must_check_;
+/**
+ * Lays the core out in the file of @before, a core that was laid out from an earlier look at the
+ * same process and whose memory was copied already, so that what is in both keeps its place.
+ *
+ * @plan must have been cut along that of @before (plan_cut_along()). What @before has and this one
+ * does not becomes a hole in the end. @before must outlive it.
+ */
+struct snap_error *core_create_over(const struct snapshot *snap, const struct plan *plan,
+				    const struct core *before, struct core **ret) _must_check_;
 /// A good first offset for a process with @threads threads, whose registers are not known yet.
 uint64_t core_first_offset(const struct snapshot *snap, size_t threads);
 void core_destroy(struct core *core);
@@ -52,16 +61,22 @@ enum core_copy_flags {
 	CORE_KEEP_PARTIAL = 1U << 0,
 	/// There is less room than the core needs: nothing is written before what is more useful.
 	CORE_SHORT_OF_SPACE = 1U << 1,
+	/// What the source calls MEM_HELD is in the file, from an earlier core_copy(), and all else
+	/// replaces what is there.
+	CORE_AGAIN = 1U << 2,
+	/// Past the page cache, where the file system can.
+	CORE_DIRECT = 1U << 3,
 };
 
 /**
  * Makes the page cache ready for the core that this one foretells.
  *
  * @core is laid out from a look at the process while it still runs; the core that is then taken is
- * another one, laid out anew, of which most will lie at the same places.
+ * another one, laid out anew, of which most will lie at the same places. With @but_anon, only for
+ * mappings that are not private anonymous memory.
  */
 struct snap_error *core_reserve(struct core *core, struct memsource *source, unsigned int threads,
-				struct reserve *reserve) _must_check_;
+				bool but_anon, struct reserve *reserve) _must_check_;
 
 /// The part of that for headers and notes, so that those of a partial core fit in any case.
 void core_reserve_head(struct core *core, int fd);
@@ -90,6 +105,8 @@ struct snap_error *core_set_limit(struct core *core, uint64_t max_bytes) _must_c
 struct snap_error *core_copy(struct core *core, struct memsource *source, int fd,
 			     struct reserve *reserve, unsigned int threads, uint32_t flags,
 			     const struct core_progress *progress) _must_check_;
+/// How many bytes of contents core_copy() has read, the last time.
+uint64_t core_copied(const struct core *core);
 /// Makes a core_copy() that is under way end early, in any thread or a signal handler.
 void core_abort(struct core *core);
 

@@ -55,11 +55,41 @@ static bool is_device(const struct snap_mapping *map)
 	return map->flags & (SNAP_MAP_IO | SNAP_MAP_PFN);
 }
 
+/// Two mappings of one file.
+static bool same_file(const struct snap_mapping *a, const struct snap_mapping *b)
+{
+	return a->inode == b->inode && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
+}
+
+/// What an earlier plan says of the same mapping; PLAN_CLASS_MAX: nothing.
+static enum plan_class class_before(const struct plan *before, const struct snap_mapping *map)
+{
+	size_t low = 0, high = before ? before->n : 0;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (before->segments[mid].start < map->start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (!before || low == before->n)
+		return PLAN_CLASS_MAX;
+	const struct plan_segment *seg = &before->segments[low];
+	return seg->start == map->start && seg->map->end == map->end &&
+			       seg->map->offset == map->offset && seg->map->flags == map->flags &&
+			       same_file(seg->map, map) ?
+		       seg->class :
+		       PLAN_CLASS_MAX;
+}
+
 /// The part of the rules that does not depend on the filter; PLAN_CLASS_MAX: it does.
 static enum plan_class classify_fixed(struct memsource *source, const struct snap_mapping *map,
-				      uint32_t flags)
+				      uint32_t flags, const struct plan *before)
 {
 	char byte;
+	enum plan_class was = class_before(before, map);
+	if (was == PLAN_SPECIAL || (was == PLAN_DEVICE && map->flags & SNAP_MAP_SPECIAL))
+		return was;
 	if (map->flags & SNAP_MAP_SPECIAL)
 		// [vvar] is device memory, and [vsyscall] can be unreadable.
 		return !is_device(map) && read_start(source, map, &byte, 1) ? PLAN_SPECIAL :
@@ -79,9 +109,10 @@ static enum plan_class classify_shared(const struct snap_mapping *map, uint32_t 
 }
 
 static enum plan_class classify(struct memsource *source, const struct snap_mapping *map,
-				uint32_t filter, uint32_t flags)
+				uint32_t filter, uint32_t flags,
+				const struct plan *before)
 {
-	enum plan_class fixed = classify_fixed(source, map, flags);
+	enum plan_class fixed = classify_fixed(source, map, flags, before);
 	if (fixed != PLAN_CLASS_MAX)
 		return fixed;
 	bool shared = map->flags & SNAP_MAP_SHARED;
@@ -98,16 +129,13 @@ static enum plan_class classify(struct memsource *source, const struct snap_mapp
 		return written ? PLAN_FILTERED : PLAN_NOT_TOUCHED;
 	if (filter & FILTER_FILE_PRIVATE)
 		return PLAN_FILE_PRIVATE;
+	enum plan_class was = class_before(before, map);
+	if (was == PLAN_ELF_HEADER || was == PLAN_FILTERED)
+		return was;
 	if (filter & FILTER_ELF_HEADERS && !map->offset && map->flags & SNAP_MAP_READ &&
 	    starts_with_elf(source, map))
 		return PLAN_ELF_HEADER;
 	return PLAN_FILTERED;
-}
-
-/// Two mappings of one file.
-static bool same_file(const struct snap_mapping *a, const struct snap_mapping *b)
-{
-	return a->inode == b->inode && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
 }
 
 /**
@@ -232,6 +260,13 @@ static struct snap_error *cut_to_stacks(struct plan *plan, const struct snapshot
 struct snap_error *plan_create(const struct snapshot *snap, struct memsource *source,
 			       uint32_t filter, uint32_t flags, struct plan **ret)
 {
+	return plan_create_again(snap, source, filter, flags, NULL, ret);
+}
+
+struct snap_error *plan_create_again(const struct snapshot *snap, struct memsource *source,
+				     uint32_t filter, uint32_t flags, const struct plan *before,
+				     struct plan **ret)
+{
 	_cleanup_(plan_destroyp) struct plan *plan = calloc(1, sizeof(*plan));
 	if (!plan)
 		return snap_error_oom();
@@ -246,7 +281,7 @@ struct snap_error *plan_create(const struct snapshot *snap, struct memsource *so
 		seg->map = &snap->mappings[i];
 		seg->start = seg->map->start;
 		seg->end = seg->map->end;
-		seg->class = classify(source, seg->map, filter, flags);
+		seg->class = classify(source, seg->map, filter, flags, before);
 	}
 	if (flags & PLAN_WITH_BINARIES)
 		add_binaries(plan);
@@ -255,6 +290,48 @@ struct snap_error *plan_create(const struct snapshot *snap, struct memsource *so
 		return err;
 	add_up(plan);
 	*ret = TAKE_PTR(plan);
+	return NULL;
+}
+
+/// The first end of a segment of @plan, from @next on, that lies in @seg behind @from; or its end.
+static uint64_t next_cut(const struct plan *plan, size_t *next, const struct plan_segment *seg,
+			 uint64_t from)
+{
+	while (*next < plan->n) {
+		const struct plan_segment *b = &plan->segments[*next];
+		if (b->start > from)
+			return MIN(b->start, seg->end);
+		if (b->end > from)
+			return MIN(b->end, seg->end);
+		(*next)++;
+	}
+	return seg->end;
+}
+
+struct snap_error *plan_cut_along(struct plan *plan, const struct plan *before)
+{
+	struct plan_segment *cut = calloc(plan->n + 2 * before->n + 1, sizeof(*cut));
+	if (!cut)
+		return snap_error_oom();
+	size_t n = 0, next = 0;
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_segment *seg = &plan->segments[i];
+		// Only what is dumped whole; the rest has no contents, or those of one page.
+		bool whole = seg->dump_bytes == seg->end - seg->start;
+		for (uint64_t from = seg->start; from < seg->end;) {
+			uint64_t to = whole ? next_cut(before, &next, seg, from) : seg->end;
+			cut[n] = *seg;
+			cut[n].start = from;
+			cut[n].end = to;
+			if (whole)
+				cut[n].dump_bytes = to - from;
+			n++;
+			from = to;
+		}
+	}
+	free(plan->segments);
+	plan->segments = cut;
+	plan->n = n;
 	return NULL;
 }
 

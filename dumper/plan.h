@@ -82,6 +82,18 @@ struct plan {
  */
 struct snap_error *plan_create(const struct snapshot *snap, struct memsource *source,
 			       uint32_t filter, uint32_t flags, struct plan **ret) _must_check_;
+/**
+ * The same for a process that was looked at before: files of which @before says what they are, are
+ * not read again.
+ */
+struct snap_error *plan_create_again(const struct snapshot *snap, struct memsource *source,
+				     uint32_t filter, uint32_t flags, const struct plan *before,
+				     struct plan **ret) _must_check_;
+/**
+ * Cuts segments where those of @before begin or end, so that each lies either inside of one or
+ * outside of all. Both plans are in the order of addresses.
+ */
+struct snap_error *plan_cut_along(struct plan *plan, const struct plan *before) _must_check_;
 /// Completes a plan whose segments say what the kernel would dump of each (dumper/stream.h).
 void plan_from_kernel(struct plan *plan);
 /// Cuts such a plan of @snap down to what PLAN_STACKS takes.

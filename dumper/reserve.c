@@ -27,7 +27,6 @@ enum {
 	RANGES_MAX = 1 << 18,
 	// At least this much goes into one place of the spill, which bounds their number.
 	SPILL_MIN_BYTES = PAGE,
-	SPILL_PLACES = RESERVE_SPILL_BYTES / SPILL_MIN_BYTES,
 	// The largest folio of the page cache on x86-64 (mm/filemap.c MAX_PAGECACHE_ORDER is less).
 	FOLIO_MAX_BYTES = 2 << 20,
 };
@@ -66,8 +65,25 @@ void reserve_init(struct reserve *r, int fd, uint64_t size)
 	(void)pthread_mutex_init(&r->lock, NULL); // cannot fail without attributes
 	if (size && size <= SIZE_MAX)
 		r->map = map_or_null(size, MAP_SHARED | MAP_NORESERVE, fd);
-	r->spill = map_or_null(RESERVE_SPILL_BYTES, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
-	r->spilled = calloc(SPILL_PLACES, sizeof(*r->spilled));
+	reserve_set_spill(r, RESERVE_SPILL_BYTES);
+}
+
+void reserve_set_spill(struct reserve *r, size_t bytes)
+{
+	char *spill = map_or_null(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
+	struct reserve_spilled *spilled = calloc(bytes / SPILL_MIN_BYTES, sizeof(*spilled));
+	if (!spill || !spilled) {
+		if (spill)
+			(void)munmap(spill, bytes);
+		free(spilled);
+		return;
+	}
+	if (r->spill)
+		(void)munmap(r->spill, r->spill_bytes);
+	free(r->spilled);
+	r->spill = spill;
+	r->spilled = spilled;
+	r->spill_bytes = bytes;
 }
 
 void reserve_deinit(struct reserve *r)
@@ -75,7 +91,7 @@ void reserve_deinit(struct reserve *r)
 	if (r->map)
 		(void)munmap(r->map, r->size);
 	if (r->spill)
-		(void)munmap(r->spill, RESERVE_SPILL_BYTES);
+		(void)munmap(r->spill, r->spill_bytes);
 	free(r->ranges);
 	free(r->spilled);
 	free(r->discarded);
@@ -199,8 +215,8 @@ char *reserve_spill(struct reserve *r, uint64_t offset, size_t *len)
 {
 	char *place = NULL;
 	(void)pthread_mutex_lock(&r->lock);
-	size_t n = MIN(*len, RESERVE_SPILL_BYTES - r->spill_used);
-	if (r->spill && r->spilled && n) {
+	size_t n = MIN(*len, r->spill_bytes - r->spill_used);
+	if (r->spill && r->spilled && n && r->n_spilled < r->spill_bytes / SPILL_MIN_BYTES) {
 		place = r->spill + r->spill_used;
 		r->spilled[r->n_spilled++] =
 			(struct reserve_spilled){ .offset = offset,
@@ -211,6 +227,24 @@ char *reserve_spill(struct reserve *r, uint64_t offset, size_t *len)
 	}
 	(void)pthread_mutex_unlock(&r->lock);
 	return place;
+}
+
+void reserve_spill_cut(struct reserve *r, const char *place, size_t len)
+{
+	size_t pos = (size_t)(place - r->spill);
+	(void)pthread_mutex_lock(&r->lock);
+	// It is among the last: each thread has one at a time.
+	for (size_t i = r->n_spilled; i-- > 0;) {
+		if (r->spilled[i].pos != pos)
+			continue;
+		if (i + 1 == r->n_spilled) // nobody has taken any since
+			r->spill_used = pos + len;
+		r->spilled[i].len = len;
+		if (!len && i + 1 == r->n_spilled)
+			r->n_spilled--;
+		break;
+	}
+	(void)pthread_mutex_unlock(&r->lock);
 }
 
 void reserve_discard(struct reserve *r, uint64_t offset, uint64_t len)
@@ -226,8 +260,7 @@ void reserve_discard(struct reserve *r, uint64_t offset, uint64_t len)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
-/// Makes a hole, or zeros where there can be no holes.
-static int erase(int fd, uint64_t start, uint64_t end)
+int reserve_erase(int fd, uint64_t start, uint64_t end)
 {
 	static const char zeros[PAGE];
 	int r = 0;
@@ -243,14 +276,16 @@ int reserve_flush(struct reserve *r,
 		  void (*lost)(void *userdata, uint64_t offset, uint64_t len), void *userdata)
 {
 	for (size_t i = 0; i < r->n_discarded; i++) {
-		int e = erase(r->fd, r->discarded[i].start, r->discarded[i].end);
+		int e = reserve_erase(r->fd, r->discarded[i].start, r->discarded[i].end);
 		if (e < 0)
 			return e;
 	}
 	r->n_discarded = 0;
 	for (size_t i = 0; i < r->n_spilled; i++) {
 		const struct reserve_spilled *s = &r->spilled[i];
-		int e = pages_write(r->fd, r->spill + s->pos, s->len, s->offset);
+		const char *buf = r->spill + s->pos;
+		int e = r->overwrite ? snap_pwrite_all(r->fd, buf, s->len, s->offset) :
+				       pages_write(r->fd, buf, s->len, s->offset);
 		if (e < 0 && (!lost || snap_code_from_errno(-e) != SNAP_NO_SPACE))
 			return e;
 		if (e < 0)

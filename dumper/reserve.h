@@ -19,7 +19,7 @@
  * the journal of the file system, behind whatever else the disk has to do. Only when that is full
  * too is memory written in the ordinary way. What stays zero becomes a hole again.
  */
-enum { RESERVE_SPILL_BYTES = 16 << 20 };
+enum { RESERVE_SPILL_BYTES = 16 << 20 }; // enough where most is reserved
 
 struct reserve {
 	int fd; ///< borrowed
@@ -33,8 +33,9 @@ struct reserve {
 		uint64_t start, end; ///< file offsets
 	} *ranges;
 	size_t n, n_max;
-	char *spill; ///< RESERVE_SPILL_BYTES; NULL: none could be had
-	size_t spill_used;
+	char *spill; ///< NULL: none could be had
+	size_t spill_bytes, spill_used;
+	bool overwrite; ///< zeros that were spilled are written too
 	struct reserve_spilled {
 		uint64_t offset; ///< in the file
 		size_t pos, len; ///< in the buffer
@@ -45,13 +46,15 @@ struct reserve {
 };
 
 /**
- * Maps @fd, a regular file of @size bytes.
+ * Maps @fd, a regular file of @size bytes; 0: not at all.
  *
  * The budget is what the page cache can take without making writers wait for the disk, from
  * /proc/vmstat. A file that cannot be mapped, or a kernel that cannot populate, gives an empty
  * reserve, which is no error.
  */
 void reserve_init(struct reserve *reserve, int fd, uint64_t size);
+/// Gives the spill, in which there must be nothing, room for @bytes if there is memory for that.
+void reserve_set_spill(struct reserve *reserve, size_t bytes);
 /// Unmaps; the file keeps its pages.
 void reserve_deinit(struct reserve *reserve);
 /// Makes [@start, @end) ready as far as the budget goes. Several threads may call it.
@@ -71,9 +74,11 @@ bool reserve_exhausted(const struct reserve *reserve);
 /**
  * A place in the spill for up to *@len bytes of file offset @offset; NULL when it is full.
  *
- * *@len becomes what there is room for, whole pages. The place is taken, and zero until written to.
+ * *@len becomes what there is room for, whole pages. The place is taken, until reserve_spill_cut().
  */
 char *reserve_spill(struct reserve *reserve, uint64_t offset, size_t *len);
+/// Only @len bytes of @place, which reserve_spill() gave to this thread, are of use.
+void reserve_spill_cut(struct reserve *reserve, const char *place, size_t len);
 /// After the pause, reserved [@offset, +@len) becomes a hole: a read that failed may have left
 /// something there.
 void reserve_discard(struct reserve *reserve, uint64_t offset, uint64_t len);
@@ -85,6 +90,8 @@ void reserve_discard(struct reserve *reserve, uint64_t offset, uint64_t len);
  */
 int reserve_flush(struct reserve *reserve,
 		  void (*lost)(void *userdata, uint64_t offset, uint64_t len), void *userdata);
+/// Makes a hole of [@start, @end) of @fd, or zeros where there can be no holes. 0 or -errno.
+int reserve_erase(int fd, uint64_t start, uint64_t end);
 /**
  * Gives back, after the pause, what holds only zeros. Returns 0 or a negative errno.
  *

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,47 @@ int arch_widen_regset(struct snap_thread *thread);
 bool arch_rewind_syscall(const struct arch_regs *regs,
 			 ssize_t (*peek)(void *userdata, uint64_t addr, void *buf, size_t len),
 			 void *userdata, struct arch_regs *ret);
+
+/**
+ * DOC: Code that a thread of the process runs for us
+ *
+ * A thunk makes a thread open a descriptor, so that we can take it with pidfd_getfd(), close it
+ * again, and go on where it was. It finishes alone: when the worker is killed at any moment, the
+ * thread has either its own registers, or those with which the thunk ends by giving it its own. It
+ * changes no flags and no memory and does not use the stack, so a signal that comes meanwhile is
+ * handled on the thread's own stack as always. It lies in the zeros behind the end of the vDSO's
+ * image, which no other thread executes.
+ */
+enum { ARCH_THUNK_BYTES = 128 };
+
+/// A system call that gives a new descriptor.
+struct arch_call {
+	uint64_t nr, arg;
+};
+
+/// Can a thread with these registers be given others? Not one in 32-bit code or with segments of
+/// its own.
+bool arch_can_inject(const struct arch_regs *regs);
+/// Is it in a system call? Not when it was stopped between two instructions of its own.
+bool arch_in_syscall(const struct arch_regs *regs);
+/// The program counter.
+uint64_t arch_pc(const struct arch_regs *regs);
+/**
+ * Makes the thunk for a thread that has @home, its own registers, with @call, to be put at @addr.
+ *
+ * @ret_entry are the registers with which it begins. The system call that the thread was in is made
+ * again by the thunk when it is left to itself, as the kernel would have done.
+ */
+void arch_thunk(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
+		uint8_t code[ARCH_THUNK_BYTES], struct arch_regs *ret_entry);
+/// Do these bytes begin like a thunk? One whose worker was killed stays where it was.
+bool arch_is_thunk(const uint8_t code[ARCH_THUNK_BYTES]);
+/// What the system call returned, negative errno included, of a thread at the end of it.
+int64_t arch_result(const struct arch_regs *regs);
+/// The seccomp_data of @call, made from @addr.
+void arch_seccomp_data(const struct arch_call *call, uint64_t addr, struct seccomp_data *ret);
+/// The numbers of the calls that a thunk makes.
+extern const uint64_t arch_nr_userfaultfd, arch_nr_close;
 
 /// ELF machine and class for a process whose threads have @regs, and the vector features.
 struct snap_machine arch_machine(bool compat, const struct snap_thread *thread);

@@ -4,6 +4,7 @@
 #include <asm/unistd.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/audit.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -22,8 +23,12 @@
  */
 
 enum {
-	// include/linux/errno.h: made again, but if a handler runs first it is EINTR
+	// include/linux/errno.h: what asks the kernel to make a system call again.
+	// ERESTARTNOHAND: but if a handler runs first it is EINTR
+	ERESTARTSYS = 512,
+	ERESTARTNOINTR = 513,
 	ERESTARTNOHAND = 514,
+	ERESTART_RESTARTBLOCK = 516,
 	REGS64_SIZE = 27 * 8,
 	REGS32_SIZE = 17 * 4,
 	FXSAVE_SIZE = 512,
@@ -322,6 +327,112 @@ bool arch_rewind_syscall(const struct arch_regs *regs,
 	}
 	*ret = out;
 	return true;
+}
+
+const uint64_t arch_nr_userfaultfd = __NR_userfaultfd;
+const uint64_t arch_nr_close = __NR_close;
+
+/**
+ * The thunk. What is loaded at its end lies behind it; displacements count from the next
+ * instruction.
+ */
+static const uint8_t thunk_code[] = {
+	0x0f, 0x05,			     // syscall
+	0x89, 0xc7,			     // mov %eax,%edi
+	0xb8, __NR_close, 0x00, 0x00, 0x00,  // mov $__NR_close,%eax
+	0x0f, 0x05,			     // syscall; of a number below 0: EBADF
+	0x48, 0x8b, 0x05, 30, 0, 0, 0,	     // mov rax(%rip),%rax
+	0x48, 0x8b, 0x0d, 31, 0, 0, 0,	     // mov rcx(%rip),%rcx
+	0x48, 0x8b, 0x3d, 32, 0, 0, 0,	     // mov rdi(%rip),%rdi
+	0x4c, 0x8b, 0x1d, 33, 0, 0, 0,	     // mov r11(%rip),%r11
+	0xff, 0x25, 35, 0, 0, 0,	     // jmp *rip(%rip)
+	0x0f, 0x0b, 0x0f,		     // never run; makes the length a multiple of 8
+};
+struct thunk_home {
+	uint64_t rax, rcx, rdi, r11, rip;
+};
+static_assert(sizeof(thunk_code) == 48, "displacements");
+static_assert(sizeof(thunk_code) + sizeof(struct thunk_home) <= ARCH_THUNK_BYTES, "room");
+
+enum { USER_CS = 0x33 }; // __USER_CS, arch/x86/include/asm/segment.h
+
+bool arch_can_inject(const struct arch_regs *regs)
+{
+	struct user_regs_struct r;
+	if (arch_regs_compat(regs))
+		return false;
+	memcpy(&r, regs->words, sizeof(r));
+	return r.cs == USER_CS;
+}
+
+bool arch_in_syscall(const struct arch_regs *regs)
+{
+	struct user_regs_struct r;
+	memcpy(&r, regs->words, sizeof(r));
+	return (int64_t)r.orig_rax >= 0;
+}
+
+uint64_t arch_pc(const struct arch_regs *regs)
+{
+	struct user_regs_struct r;
+	memcpy(&r, regs->words, sizeof(r));
+	return r.rip;
+}
+
+/// The registers with which a thread makes the system call again that it was in.
+static void restart(struct user_regs_struct *r)
+{
+	int64_t result = -(int64_t)r->rax;
+	if ((int64_t)r->orig_rax < 0)
+		return;
+	if (result == ERESTART_RESTARTBLOCK)
+		r->rax = __NR_restart_syscall;
+	else if (result == ERESTARTSYS || result == ERESTARTNOINTR || result == ERESTARTNOHAND)
+		r->rax = r->orig_rax;
+	else
+		return;
+	r->rip -= 2;
+}
+
+void arch_thunk(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
+		uint8_t code[ARCH_THUNK_BYTES], struct arch_regs *ret_entry)
+{
+	struct user_regs_struct r, again;
+	memcpy(&r, home->words, sizeof(r));
+	again = r;
+	restart(&again);
+	const struct thunk_home words = { again.rax, again.rcx, again.rdi, again.r11, again.rip };
+	memset(code, 0, ARCH_THUNK_BYTES);
+	memcpy(code, thunk_code, sizeof(thunk_code));
+	memcpy(code + sizeof(thunk_code), &words, sizeof(words));
+	r.rip = addr;
+	r.rax = call->nr;
+	r.rdi = call->arg;
+	r.orig_rax = UINT64_MAX; // it is not in a system call that could be made again
+	*ret_entry = *home;
+	memcpy(ret_entry->words, &r, sizeof(r));
+}
+
+bool arch_is_thunk(const uint8_t code[ARCH_THUNK_BYTES])
+{
+	return !memcmp(code, thunk_code, sizeof(thunk_code));
+}
+
+int64_t arch_result(const struct arch_regs *regs)
+{
+	struct user_regs_struct r;
+	memcpy(&r, regs->words, sizeof(r));
+	return (int64_t)r.rax;
+}
+
+void arch_seccomp_data(const struct arch_call *call, uint64_t addr, struct seccomp_data *ret)
+{
+	*ret = (struct seccomp_data){
+		.nr = (int)call->nr,
+		.arch = AUDIT_ARCH_X86_64,
+		.instruction_pointer = addr + 2,
+		.args = { call->arg },
+	};
 }
 
 struct snap_machine arch_machine(bool compat, const struct snap_thread *thread)

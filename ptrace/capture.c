@@ -18,6 +18,7 @@
 #include "livemem.h"
 #include "process.h"
 #include "procfs.h"
+#include "track.h"
 
 enum {
 	// How often the tracer looks for progress and sets the dead-man timer anew.
@@ -26,6 +27,8 @@ enum {
 	BUDGET_SLACK_NS = 250 * 1000 * 1000,
 	ATTEMPTS = 10,
 	ATTEMPT_NS = 2 * 1000 * 1000,
+	// Stopping one thread and making it do two system calls.
+	FOLLOW_NS = 1000 * 1000 * 1000,
 	TASK_KTHREAD = 0x00200000, // PF_KTHREAD, include/linux/sched.h
 };
 
@@ -38,6 +41,8 @@ struct capture {
 	struct strbuf scratch;
 	struct freeze *freeze;
 	struct livemem *mem;
+	struct track *track; ///< NULL: writes are not followed
+	const struct snapshot *known; ///< borrowed, with track
 	struct snapshot *snap; ///< borrowed, while the tracer fills it
 	pthread_t tracer;
 	bool tracer_started;
@@ -92,6 +97,7 @@ void capture_destroy(struct capture *c)
 		return;
 	tracer_join(c);
 	freeze_destroy(c->freeze);
+	track_end(c->track);
 	livemem_destroy(c->mem);
 	snap_closep(&c->procfd);
 	snap_closep(&c->piddir);
@@ -215,6 +221,36 @@ struct snap_error *capture_inspect(struct capture *c, struct snapshot *snap,
 	}
 }
 
+struct snap_error *capture_can_follow(struct capture *c, const struct snapshot *known)
+{
+	return track_check(c->procfd, known);
+}
+
+uint64_t capture_followed_bytes(const struct snapshot *known)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < known->n_mappings; i++)
+		if (track_follows(&known->mappings[i]))
+			bytes += known->mappings[i].anon_bytes + known->mappings[i].swap_bytes;
+	return bytes;
+}
+
+struct snap_error *capture_follow(struct capture *c, const struct snapshot *known)
+{
+	struct snap_error *err = deadman_create();
+	if (err)
+		return err;
+	// It stops one thread for a moment, and the worker may get stuck in that moment.
+	deadman_arm(FOLLOW_NS);
+	err = track_begin(c->ref, c->procfd, known, &c->track);
+	deadman_disarm();
+	if (err)
+		return err;
+	c->known = known;
+	livemem_set_mode(c->mem, LIVEMEM_FOLLOW, track_reports_holes(c->track));
+	return NULL;
+}
+
 static struct snap_error *take(struct capture *c)
 {
 	struct snap_error *err = freeze_stop(c->freeze);
@@ -230,7 +266,17 @@ static struct snap_error *take(struct capture *c)
 			c->snap->process.state = c->snap->threads[i].state;
 	if (!err)
 		err = open_memory(c, freeze_memory_tid(c->freeze));
-	if (!err)
+	if (err)
+		return err;
+	if (!c->track)
+		return process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
+	livemem_set_mode(c->mem, LIVEMEM_CHANGED, track_reports_holes(c->track));
+	err = process_read_again(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->known, c->mem,
+				 c->snap);
+	// Another program by now? The vector has addresses that are random for each execve().
+	const struct snap_process *was = &c->known->process, *is = &c->snap->process;
+	if (!err && (was->auxv_size != is->auxv_size ||
+		     memcmp(was->auxv, is->auxv, is->auxv_size) != 0))
 		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
 	return err;
 }
@@ -301,7 +347,7 @@ static struct snap_error *take_once(struct capture *c, struct snapshot *snap,
 		err = freeze_create(c->ref, c->procfd, c->options.max_pause_ns, &c->freeze);
 	if (err)
 		return err;
-	snap->mode = strdup("copy");
+	snap->mode = strdup(c->track ? "precopy" : "copy");
 	if (!snap->mode)
 		return snap_error_oom();
 	c->snap = snap;
@@ -345,6 +391,7 @@ struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)
 {
 	tracer_join(c);
 	(void)munlockall();
+	track_end(TAKE_PTR(c->track));
 	*ret_pause_ns = c->ended_ns - freeze_started_ns(c->freeze);
 	return TAKE_PTR(c->error);
 }

@@ -13,8 +13,12 @@
  *
  * capture_take() gives a snapshot and a memsource; capture_release() says that nobody needs the
  * memory any more. How long the process stands still between the two is the business of the pause
- * strategy behind this interface, and of nobody else. There is one so far, "copy": the process
- * stays stopped from take to release, while its memory is read.
+ * strategy behind this interface, and of nobody else:
+ *
+ * - "copy": the process stays stopped from take to release, while its memory is read.
+ * - "precopy": capture_follow() before that. The memory is read while the process runs, and again
+ *   what it has written meanwhile, until little is left; that little is read between take and
+ *   release. Whoever reads must write to the same places again (memsource.h).
  *
  * A capture has a thread of its own, the tracer, which stops the process, watches over the time and
  * lets it go; it ends with the release, and with it every tie to the process. Call everything here
@@ -43,6 +47,23 @@ DEFINE_CLEANUP(struct capture *, capture_destroy);
  */
 struct snap_error *capture_inspect(struct capture *capture, struct snapshot *snap,
 				   struct memsource **ret_source) _must_check_;
+
+/// Can it be followed? An error says why not, "it ..." being the process. Stops nothing.
+struct snap_error *capture_can_follow(struct capture *capture, const struct snapshot *known)
+	_must_check_;
+/// How many bytes of @known capture_follow() would follow.
+uint64_t capture_followed_bytes(const struct snapshot *known);
+
+/**
+ * Begins to follow which memory the process writes to, as far as that can be followed.
+ *
+ * @known is what capture_inspect() gave, and must live until the capture is taken. The memsource
+ * that came with it then tells what is new; see "While the process runs" in memsource.h. One
+ * thread of the process stops for some tenths of a millisecond. An error says why it cannot be
+ * done, "it ..." being the process; nothing has changed then.
+ */
+struct snap_error *capture_follow(struct capture *capture, const struct snapshot *known)
+	_must_check_;
 
 /**
  * Takes the snapshot.

@@ -16,6 +16,7 @@
 #include "common/compat.h"
 #include "common/fd.h"
 #include "denial.h"
+#include "feature.h"
 
 enum {
 	PAGE = 4096,
@@ -23,6 +24,8 @@ enum {
 	PAGEMAP_BATCH = 512,
 	// Regions asked of PAGEMAP_SCAN at once.
 	SCAN_BATCH = 256,
+	// Up to so many written regions are looked at one by one.
+	FEW_REGIONS = 4,
 };
 
 // Bits of a /proc/PID/pagemap entry, Documentation/admin-guide/mm/pagemap.rst.
@@ -38,22 +41,11 @@ struct livemem {
 	int pidfd; ///< for advice; negative when that cannot be given
 	bool map_files; ///< /proc/PID/map_files can be used
 	atomic_bool no_scan, no_guard, no_readv; ///< found out that the kernel lacks it
+	enum livemem_mode mode;
+	bool reports_holes;
 	atomic_bool released;
 	atomic_uint_fast64_t activity;
 };
-
-static bool masked(const char *feature)
-{
-	const char *mask = getenv("PROCSNAP_MASK");
-	size_t len = strlen(feature);
-	for (const char *p = mask; p && *p; p += *p == ',') {
-		size_t n = strcspn(p, ",");
-		if (n == len && !strncmp(p, feature, len))
-			return true;
-		p += n;
-	}
-	return false;
-}
 
 static int open_backing(const struct livemem *mem, const struct snap_mapping *map)
 {
@@ -140,10 +132,15 @@ static enum mem_kind absent_kind(const struct snap_mapping *map)
 	return map->inode && !(map->flags & SNAP_MAP_ANON_HUGETLB) ? MEM_FILE : MEM_ZERO;
 }
 
+// Of a page that is followed and was not written. Asked for only when that matters.
+static const uint64_t KEPT_BITS = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN;
+
 static enum mem_kind region_kind(uint64_t categories, const struct snap_mapping *map)
 {
 	if (categories & PAGE_IS_GUARD)
 		return MEM_GUARD;
+	if ((categories & KEPT_BITS) == PAGE_IS_WPALLOWED)
+		return MEM_HELD;
 	if (categories & PAGE_IS_PFNZERO)
 		return MEM_ZERO;
 	if (categories & PAGE_IS_PRESENT)
@@ -153,20 +150,22 @@ static enum mem_kind region_kind(uint64_t categories, const struct snap_mapping 
 	return absent_kind(map);
 }
 
-static int scan_ioctl(struct livemem *mem, uint64_t start, uint64_t end, struct page_region *vec,
-		      size_t max, uint64_t *ret_end)
+/// PAGEMAP_SCAN, with or without the question for guard regions, which is newer.
+static int scan_ioctl(struct livemem *mem, struct pm_scan_arg arg, uint64_t *ret_end)
 {
+	const struct pm_scan_arg asked = arg;
+	arg.size = sizeof(arg);
 	for (;;) {
 		uint64_t guard = mem->no_guard ? 0 : PAGE_IS_GUARD;
-		struct pm_scan_arg arg = {
-			.size = sizeof(arg),
-			.start = start,
-			.end = end,
-			.vec = (uintptr_t)vec,
-			.vec_len = max,
-			.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | guard,
-			.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO | guard,
-		};
+		if (asked.flags & PM_SCAN_WP_MATCHING) { // these are not to be followed
+			arg.category_inverted = asked.category_inverted | guard;
+			arg.category_mask = asked.category_mask | guard;
+		} else if (asked.category_anyof_mask) {
+			arg.category_anyof_mask = asked.category_anyof_mask | guard;
+			arg.return_mask = asked.return_mask | guard;
+		} else {
+			guard = 0;
+		}
 		int n = ioctl(mem->pagemapfd, PAGEMAP_SCAN, &arg);
 		if (n >= 0) {
 			*ret_end = arg.walk_end;
@@ -174,7 +173,7 @@ static int scan_ioctl(struct livemem *mem, uint64_t start, uint64_t end, struct 
 		}
 		if (errno == EINTR)
 			continue;
-		if (errno == EINVAL && !mem->no_guard) {
+		if (errno == EINVAL && guard) {
 			mem->no_guard = true;
 			continue;
 		}
@@ -182,25 +181,115 @@ static int scan_ioctl(struct livemem *mem, uint64_t start, uint64_t end, struct 
 	}
 }
 
-static int scan_pages(struct livemem *mem, const struct snap_mapping *map, uint64_t start,
-		      uint64_t end, struct mem_range *ret, size_t max)
+/// The regions of @vec, which lie in [@start, @walk_end), with what is between them.
+static int list_regions(const struct snap_mapping *map, uint64_t start, uint64_t walk_end,
+			const struct page_region *vec, int regions, enum mem_kind between,
+			struct mem_range *ret, size_t max)
 {
-	struct page_region vec[SCAN_BATCH];
-	uint64_t walk_end = start;
-	int regions = scan_ioctl(mem, start, end, vec, MIN(max, (size_t)SCAN_BATCH), &walk_end);
-	if (regions < 0)
-		return regions;
 	size_t n = 0;
 	uint64_t addr = start;
 	for (int i = 0; i < regions; i++) {
-		if (!add_range(ret, max, &n, addr, vec[i].start, absent_kind(map)) ||
+		if (!add_range(ret, max, &n, addr, vec[i].start, between) ||
 		    !add_range(ret, max, &n, vec[i].start, vec[i].end,
 			       region_kind(vec[i].categories, map)))
 			return (int)n;
 		addr = vec[i].end;
 	}
 	// A full vector ends the walk at its last region.
-	(void)add_range(ret, max, &n, addr, MAX(walk_end, addr), absent_kind(map));
+	(void)add_range(ret, max, &n, addr, MAX(walk_end, addr), between);
+	return n ? (int)n : -EIO;
+}
+
+static int scan_pages(struct livemem *mem, const struct snap_mapping *map, uint64_t start,
+		      uint64_t end, struct mem_range *ret, size_t max)
+{
+	struct page_region vec[SCAN_BATCH];
+	uint64_t walk_end = start;
+	const struct pm_scan_arg arg = {
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)vec,
+		.vec_len = MIN(max, (size_t)SCAN_BATCH),
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO |
+			       (mem->mode == LIVEMEM_CHANGED ? KEPT_BITS : 0),
+	};
+	int n = scan_ioctl(mem, arg, &walk_end);
+	return n < 0 ? n : list_regions(map, start, walk_end, vec, n, absent_kind(map), ret, max);
+}
+
+/// While the process runs: what was written since the last scan, followed anew by the same call.
+static int scan_follow(struct livemem *mem, const struct snap_mapping *map, uint64_t start,
+		       uint64_t end, struct mem_range *ret, size_t max)
+{
+	struct page_region vec[SCAN_BATCH];
+	uint64_t walk_end = start;
+	// Not what does not exist: the kernel would make page tables to remember that.
+	const struct pm_scan_arg arg = {
+		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)vec,
+		.vec_len = MIN(max, (size_t)SCAN_BATCH),
+		.category_mask = PAGE_IS_WRITTEN,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO,
+	};
+	int n = map->flags & SNAP_MAP_SHARED || map->inode ? -EPERM :
+							     scan_ioctl(mem, arg, &walk_end);
+	if (n < 0) { // not followed, or not any more: that is for later
+		*ret = (struct mem_range){ start, end, MEM_HELD };
+		return n == -ESRCH ? n : 1;
+	}
+	return list_regions(map, start, walk_end, vec, n, MEM_HELD, ret, max);
+}
+
+/**
+ * The process has stopped: what of a mapping that is followed has changed.
+ *
+ * Mostly that is little. So the quick question comes first, which pages were written, and only
+ * these are looked at more closely. -EPERM: it is not followed.
+ */
+static int scan_changed(struct livemem *mem, const struct snap_mapping *map, uint64_t start,
+			uint64_t end, struct mem_range *ret, size_t max)
+{
+	struct page_region vec[FEW_REGIONS];
+	uint64_t walk_end = start;
+	const struct pm_scan_arg arg = {
+		.flags = PM_SCAN_CHECK_WPASYNC,
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)vec,
+		.vec_len = FEW_REGIONS,
+		.category_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	if (map->flags & SNAP_MAP_SHARED || map->inode)
+		return -EPERM;
+	int regions = scan_ioctl(mem, arg, &walk_end);
+	if (regions < 0)
+		return regions;
+	if (regions == FEW_REGIONS || !mem->reports_holes)
+		return scan_pages(mem, map, start, end, ret, max);
+	size_t n = 0;
+	uint64_t addr = start;
+	for (int i = 0; i < regions; i++) {
+		struct mem_range inside[SCAN_BATCH];
+		if (!add_range(ret, max, &n, addr, vec[i].start, MEM_HELD))
+			return (int)n;
+		for (addr = vec[i].start; addr < vec[i].end;) {
+			int k = scan_pages(mem, map, addr, vec[i].end, inside, SCAN_BATCH);
+			if (k < 0)
+				return k;
+			for (int j = 0; j < k; j++) {
+				if (!add_range(ret, max, &n, inside[j].start, inside[j].end,
+					       inside[j].kind))
+					return (int)n;
+				addr = inside[j].end;
+			}
+		}
+	}
+	(void)add_range(ret, max, &n, addr, walk_end, MEM_HELD);
 	return n ? (int)n : -EIO;
 }
 
@@ -274,13 +363,20 @@ static int livemem_scan(struct memsource *src, const struct snap_mapping *map, u
 {
 	struct livemem *mem = (struct livemem *)src;
 	mem->activity++;
-	if (map->flags & SNAP_MAP_SHARED) {
+	if (map->flags & SNAP_MAP_SHARED && mem->mode != LIVEMEM_FOLLOW) {
 		_cleanup_close_ int fd = open_backing(mem, map);
 		int n = fd < 0 ? fd : scan_backing(fd, map, start, end, ret, max);
 		if (n > 0)
 			return n;
 	}
 	int n = -ENOTTY;
+	if (mem->mode == LIVEMEM_FOLLOW)
+		return scan_follow(mem, map, start, end, ret, max);
+	if (mem->mode == LIVEMEM_CHANGED) {
+		n = scan_changed(mem, map, start, end, ret, max);
+		if (n > 0)
+			return n;
+	}
 	if (!mem->no_scan && !(map->flags & SNAP_MAP_SPECIAL)) {
 		n = scan_pages(mem, map, start, end, ret, max);
 		if (n == -ENOTTY || n == -EINVAL)
@@ -371,8 +467,8 @@ struct snap_error *livemem_create(pid_t tid, int piddir, struct livemem **ret)
 	mem->piddir = piddir;
 	mem->pagemapfd = -EBADF;
 	mem->pidfd = (int)syscall(SYS_pidfd_open, tid, 0);
-	mem->no_scan = masked("pagemap_scan");
-	mem->no_readv = masked("process_vm_readv");
+	mem->no_scan = feature_masked("pagemap_scan");
+	mem->no_readv = feature_masked("process_vm_readv");
 	mem->memfd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
 	if (mem->memfd < 0)
 		return denial_from_errno(tid, piddir, errno, "read the memory of");
@@ -381,9 +477,33 @@ struct snap_error *livemem_create(pid_t tid, int piddir, struct livemem **ret)
 		return denial_from_errno(tid, piddir, errno, "read the page map of");
 	// Following a link below map_files needs CAP_CHECKPOINT_RESTORE (Linux 5.9) in the initial
 	// user namespace; listing the folder does not. Whether the first open works is the answer.
-	mem->map_files = !masked("map_files");
+	mem->map_files = !feature_masked("map_files");
 	*ret = TAKE_PTR(mem);
 	return NULL;
+}
+
+bool livemem_written(struct livemem *mem, const struct snap_mapping *map)
+{
+	struct page_region found;
+	uint64_t walk_end;
+	const struct pm_scan_arg arg = {
+		.start = map->start,
+		.end = map->end,
+		.vec = (uintptr_t)&found,
+		.vec_len = 1,
+		.max_pages = 1,
+		.category_inverted = PAGE_IS_FILE,
+		.category_mask = PAGE_IS_FILE,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_PRESENT,
+	};
+	return scan_ioctl(mem, arg, &walk_end) != 0;
+}
+
+void livemem_set_mode(struct livemem *mem, enum livemem_mode mode, bool reports_holes)
+{
+	mem->mode = mode;
+	mem->reports_holes = reports_holes;
 }
 
 void livemem_destroy(struct livemem *mem)

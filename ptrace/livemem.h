@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/error.h"
 #include "common/memsource.h"
 
@@ -13,9 +15,6 @@
  * Shared memory and files are read through /proc/PID/map_files, which neither faults pages into the
  * process nor depends on which of them it happens to have mapped; that needs
  * CAP_CHECKPOINT_RESTORE, and without it only the resident pages of shared memory are read.
- *
- * The environment variable PROCSNAP_MASK (comma-separated: pagemap_scan, process_vm_readv,
- * map_files) makes this module behave as if the kernel lacked those, for tests.
  */
 
 struct livemem;
@@ -26,6 +25,27 @@ struct livemem;
  * Call it when the process has stopped: what is opened belongs to the program it runs now.
  */
 struct snap_error *livemem_create(pid_t tid, int piddir, struct livemem **ret) _must_check_;
+enum livemem_mode {
+	LIVEMEM_ALL, ///< a scan tells of all there is
+	/// Of what is followed (track.h) a scan tells what was written since the last one, which it
+	/// then begins to follow anew; of all else nothing.
+	LIVEMEM_FOLLOW,
+	/// The process has stopped: all but what was not written since.
+	LIVEMEM_CHANGED,
+};
+
+/**
+ * What scans tell from now on; LIVEMEM_ALL at first.
+ *
+ * @reports_holes is track_reports_holes().
+ */
+void livemem_set_mode(struct livemem *mem, enum livemem_mode mode, bool reports_holes);
+/**
+ * Does a private mapping hold anything of the process's own? When in doubt, it does.
+ *
+ * Needs PAGEMAP_SCAN, as following does.
+ */
+bool livemem_written(struct livemem *mem, const struct snap_mapping *map);
 void livemem_destroy(struct livemem *mem);
 DEFINE_CLEANUP(struct livemem *, livemem_destroy);
 /// Borrowed from @mem.

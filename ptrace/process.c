@@ -13,6 +13,7 @@
 #include "common/fd.h"
 #include "common/str.h"
 #include "denial.h"
+#include "livemem.h"
 #include "procfs.h"
 
 enum {
@@ -172,9 +173,56 @@ static int add_mapping(struct snapshot *snap, size_t *size, const struct snap_ma
 	return 0;
 }
 
+/// How mappings are read: from smaps, or from maps with what was known before.
+struct reading {
+	int piddir;
+	bool detailed; ///< the text is that of smaps
+	const struct snapshot *known; ///< or NULL
+	size_t next_known;
+	struct livemem *mem; ///< with known
+};
+
+/// What was known of the mapping that is now, in part or in whole, @map; NULL: it is new.
+static const struct snap_mapping *find_known(struct reading *r, const struct snap_mapping *map)
+{
+	while (r->next_known < r->known->n_mappings &&
+	       r->known->mappings[r->next_known].end <= map->start)
+		r->next_known++;
+	if (r->next_known == r->known->n_mappings)
+		return NULL;
+	const struct snap_mapping *k = &r->known->mappings[r->next_known];
+	bool same = k->start <= map->start && k->inode == map->inode &&
+		    k->dev_major == map->dev_major && k->dev_minor == map->dev_minor &&
+		    !((k->flags ^ map->flags) & (SNAP_MAP_SHARED | SNAP_MAP_SPECIAL));
+	if (same && map->inode)
+		same = map->offset - k->offset == map->start - k->start;
+	return same ? k : NULL;
+}
+
+/// Completes @map, of which only maps was read.
+static void inherit(struct reading *r, struct snap_mapping *map)
+{
+	const uint32_t access = SNAP_MAP_READ | SNAP_MAP_WRITE | SNAP_MAP_EXEC;
+	const struct snap_mapping *k = find_known(r, map);
+	uint64_t size = map->end - map->start;
+	bool changed = !k || (k->flags ^ map->flags) & access;
+	if (k) {
+		map->flags = (k->flags & ~access) | (map->flags & access);
+		map->rss_bytes = MIN(k->rss_bytes, size);
+		map->anon_bytes = MIN(k->anon_bytes, size);
+		map->swap_bytes = MIN(k->swap_bytes, size);
+		map->file_bytes = k->file_bytes;
+	}
+	if (!k && map->inode && map->flags & (SNAP_MAP_SHARED | SNAP_MAP_UNLINKED))
+		find_unlinked(r->piddir, map);
+	if (!map->anon_bytes && !map->swap_bytes && !(map->flags & SNAP_MAP_SHARED) &&
+	    (changed || map->flags & SNAP_MAP_WRITE) && livemem_written(r->mem, map))
+		map->anon_bytes = size;
+}
+
 /// Parses all mappings of @text, which ends with a whole one.
-static int add_mappings(struct snapshot *snap, size_t *size, const char *text, int piddir,
-			bool detailed)
+static int add_mappings(struct snapshot *snap, size_t *size, const char *text,
+			struct reading *reading)
 {
 	struct procfs_maps walk = { .next = text };
 	for (;;) {
@@ -182,10 +230,18 @@ static int add_mappings(struct snapshot *snap, size_t *size, const char *text, i
 		int r = procfs_maps_next(&walk, &snap->names, &map);
 		if (r <= 0)
 			return r;
-		if (!detailed && !(map.flags & SNAP_MAP_SHARED) && map.flags & SNAP_MAP_WRITE)
+		if (reading->known) {
+			inherit(reading, &map);
+			r = add_mapping(snap, size, &map);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (!reading->detailed && !(map.flags & SNAP_MAP_SHARED) &&
+		    map.flags & SNAP_MAP_WRITE)
 			map.anon_bytes = map.end - map.start; // unknown: rather too much
 		if (map.inode && map.flags & (SNAP_MAP_SHARED | SNAP_MAP_UNLINKED))
-			find_unlinked(piddir, &map);
+			find_unlinked(reading->piddir, &map);
 		r = add_mapping(snap, size, &map);
 		if (r < 0)
 			return r;
@@ -198,7 +254,7 @@ static int add_mappings(struct snapshot *snap, size_t *size, const char *text, i
  * Only whole mappings are parsed: up to the last line that begins one, which is the only kind of
  * line that begins with a hexadecimal digit in lower case.
  */
-static int read_smaps(int fd, struct snapshot *snap, struct strbuf *buf, int piddir, bool detailed)
+static int read_smaps(int fd, struct snapshot *snap, struct strbuf *buf, struct reading *reading)
 {
 	size_t size = snap->n_mappings;
 	snap->n_mappings = 0;
@@ -218,7 +274,7 @@ static int read_smaps(int fd, struct snapshot *snap, struct strbuf *buf, int pid
 		size_t cut = n ? maps_last_start(buf->data, buf->len) : buf->len;
 		char saved = buf->data[cut];
 		buf->data[cut] = '\0';
-		r = add_mappings(snap, &size, buf->data, piddir, detailed);
+		r = add_mappings(snap, &size, buf->data, reading);
 		buf->data[cut] = saved;
 		if (r < 0 || !n)
 			return r;
@@ -227,14 +283,17 @@ static int read_smaps(int fd, struct snapshot *snap, struct strbuf *buf, int pid
 	}
 }
 
-static struct snap_error *read_mappings(pid_t pid, int procfd, int piddir, struct strbuf *scratch,
-					struct snapshot *snap)
+static struct snap_error *read_mappings(pid_t pid, int procfd, struct strbuf *scratch,
+					struct reading *reading, struct snapshot *snap)
 {
-	_cleanup_close_ int fd = openat(piddir, "smaps", O_RDONLY | O_CLOEXEC);
-	bool detailed = fd >= 0;
-	if (fd < 0 && errno == ENOENT) // a kernel without CONFIG_PROC_PAGE_MONITOR
-		fd = openat(piddir, "maps", O_RDONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : read_smaps(fd, snap, scratch, piddir, detailed);
+	_cleanup_close_ int fd = -EBADF;
+	if (!reading->known)
+		fd = openat(reading->piddir, "smaps", O_RDONLY | O_CLOEXEC);
+	reading->detailed = fd >= 0;
+	// ENOENT: a kernel without CONFIG_PROC_PAGE_MONITOR
+	if (fd < 0 && (reading->known || errno == ENOENT))
+		fd = openat(reading->piddir, "maps", O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : read_smaps(fd, snap, scratch, reading);
 	if (r == -ENOMEM)
 		return snap_error_oom();
 	if (r == -EBADMSG)
@@ -277,13 +336,28 @@ static struct snap_error *find_machine(struct snapshot *snap)
 	return NULL;
 }
 
+static struct snap_error *read_all(pid_t pid, int procfd, struct strbuf *scratch,
+				   struct reading *reading, struct snapshot *snap)
+{
+	struct snap_error *err = read_identity(pid, procfd, reading->piddir, snap);
+	if (!err)
+		err = read_mappings(pid, procfd, scratch, reading, snap);
+	if (!err)
+		err = read_auxv(pid, procfd, reading->piddir, &snap->process);
+	return err ? err : find_machine(snap);
+}
+
 struct snap_error *process_read(pid_t pid, int procfd, int piddir, struct strbuf *scratch,
 				struct snapshot *snap)
 {
-	struct snap_error *err = read_identity(pid, procfd, piddir, snap);
-	if (!err)
-		err = read_mappings(pid, procfd, piddir, scratch, snap);
-	if (!err)
-		err = read_auxv(pid, procfd, piddir, &snap->process);
-	return err ? err : find_machine(snap);
+	struct reading reading = { .piddir = piddir };
+	return read_all(pid, procfd, scratch, &reading, snap);
+}
+
+struct snap_error *process_read_again(pid_t pid, int procfd, int piddir, struct strbuf *scratch,
+				      const struct snapshot *known, struct livemem *mem,
+				      struct snapshot *snap)
+{
+	struct reading reading = { .piddir = piddir, .known = known, .mem = mem };
+	return read_all(pid, procfd, scratch, &reading, snap);
 }

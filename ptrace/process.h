@@ -15,3 +15,15 @@
  */
 struct snap_error *process_read(pid_t pid, int procfd, int piddir, struct strbuf *scratch,
 				struct snapshot *snap) _must_check_;
+
+struct livemem;
+/**
+ * The same again, for a process that has stopped shortly after a look at it, @known.
+ *
+ * What only smaps tells is taken from @known for mappings that are still there, because smaps walks
+ * through all page tables, which takes tens of milliseconds for each GiB. @mem is asked what new
+ * mappings hold.
+ */
+struct snap_error *process_read_again(pid_t pid, int procfd, int piddir, struct strbuf *scratch,
+				      const struct snapshot *known, struct livemem *mem,
+				      struct snapshot *snap) _must_check_;

@@ -153,6 +153,10 @@ int procfs_parse_status(const char *text, struct procfs_status *ret)
 	(void)status_ids(text, "NSsid:", &st.ns_sid);
 	if (status_number(text, "VmRSS:", 0, &v) && v >= 0 && v < INT64_MAX / 1024)
 		st.rss_bytes = (uint64_t)v * 1024;
+	if (status_number(text, "VmPin:", 0, &v) && v >= 0 && v < INT64_MAX / 1024)
+		st.pinned_bytes = (uint64_t)v * 1024;
+	if (status_number(text, "Seccomp:", 0, &v) && v >= 0 && v <= INT32_MAX)
+		st.seccomp = (int)v;
 	st.sig_pending = status_mask(text, "SigPnd:");
 	st.sig_shared_pending = status_mask(text, "ShdPnd:");
 	st.sig_blocked = status_mask(text, "SigBlk:");

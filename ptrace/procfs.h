@@ -42,6 +42,8 @@ struct procfs_status {
 	uint64_t threads;
 	uint64_t sig_pending, sig_shared_pending, sig_blocked, sig_ignored;
 	uint64_t rss_bytes; ///< 0 for a process without memory
+	uint64_t pinned_bytes; ///< that devices may write to at any time
+	int seccomp; ///< 0: no filter; 1: strict; 2: filters
 };
 
 int procfs_parse_status(const char *text, struct procfs_status *ret);

@@ -43,8 +43,10 @@ void tracee_poll(struct tracee *t)
 	if (!si.si_pid)
 		return;
 	t->state = TRACEE_STOPPED;
-	// With an event above it, the signal is part of the event; without, it is to be delivered.
-	t->signal = si.si_status >> 8 ? 0 : si.si_status & 0x7f;
+	t->stop = si.si_status;
+	// With an event above it, the signal is part of the event, and with bit 7 it says that a
+	// system call begins or ends; without either, it is to be delivered.
+	t->signal = si.si_status >> 8 || si.si_status & 0x80 ? 0 : si.si_status & 0x7f;
 }
 
 void tracee_release(struct tracee *t)

@@ -26,6 +26,7 @@ enum tracee_state {
 struct tracee {
 	pid_t tid;
 	enum tracee_state state;
+	int stop; ///< what it stopped for: the upper bits of its wait status
 	int signal; ///< to be delivered on release; 0: none
 	bool regs_known;
 	struct arch_regs regs; ///< as they were at the stop

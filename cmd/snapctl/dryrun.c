@@ -53,9 +53,20 @@ void dryrun_print(const struct json *result, FILE *out)
 		(unsigned long long)json_get_u64(result, "pid", 0), comm ? comm : "?",
 		(unsigned long long)json_get_u64(result, "threads", 0));
 	print_table(json_get(result, "classes"), out);
-	fprintf(out, "File '%s': about %s, %s of them on disk; %s are free\nExpected pause: %s\n",
+	fprintf(out, "File '%s': about %s, %s of them on disk; %s are free\nExpected pause: %s, by %s\n",
 		path ? path : "-", snap_format_bytes(json_get_u64(result, "bytes", 0), a),
 		snap_format_bytes(json_get_u64(result, "bytes_on_disk", 0), b),
 		snap_format_bytes(json_get_u64(result, "free_bytes", 0), c),
-		snap_format_ns(json_get_u64(result, "pause_ns", 0), d));
+		snap_format_ns(json_get_u64(result, "pause_ns", 0), d),
+		json_get_text(result, "mode"));
+	const struct json *list = json_get(result, "strategies");
+	for (size_t i = 0; i < json_length(list); i++) {
+		const struct json *one = json_at(list, i);
+		const char *mode = json_get_text(one, "mode"), *veto = json_get_text(one, "veto");
+		if (veto)
+			fprintf(out, "  %-8s not possible: %s\n", mode, veto);
+		else
+			fprintf(out, "  %-8s %s\n", mode,
+				snap_format_ns(json_get_u64(one, "pause_ns", 0), d));
+	}
 }

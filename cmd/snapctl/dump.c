@@ -110,6 +110,7 @@ enum dump_option {
 	OPT_STACKS,
 	OPT_NO_SUMMARY,
 	OPT_COMPRESS,
+	OPT_MODE,
 	OPT_MAX_PAUSE,
 	OPT_KEEP_PARTIAL,
 	OPT_STORE,
@@ -142,6 +143,10 @@ static const struct option_row dump_rows[] = {
 	[OPT_COMPRESS] = { "compress", 'z', "[LEVEL]",
 			   "Compress with zstd, level 1 to 19 (default: 3); the\n"
 			   "default name is core.PID.zst then" },
+	[OPT_MODE] = { "mode", 0, "MODE",
+		       "How the memory is copied: while the process stands\n"
+		       "still (copy), mostly before (precopy), or whatever\n"
+		       "stops it for less time (auto, the default)" },
 	[OPT_MAX_PAUSE] = { "max-pause", 0, "TIME",
 			    "Give up, and let the process run, when it would be\n"
 			    "stopped for longer than TIME (200ms, 1.5s)" },
@@ -200,6 +205,18 @@ static struct snap_error *parse_max_pause(const char *arg, struct job *job)
 	return NULL;
 }
 
+static struct snap_error *parse_mode(const char *arg, struct job *job)
+{
+	job->flags &= ~(uint32_t)(JOB_COPY | JOB_PRECOPY);
+	if (!strcmp(arg, "copy"))
+		job->flags |= JOB_COPY;
+	else if (!strcmp(arg, "precopy"))
+		job->flags |= JOB_PRECOPY;
+	else if (strcmp(arg, "auto") != 0)
+		return snap_error_new(SNAP_USAGE, "--mode is auto, copy or precopy, not '%s'", arg);
+	return NULL;
+}
+
 static struct snap_error *apply_option(const struct option_use *use, struct dump_args *args)
 {
 	struct job *job = &args->request.job;
@@ -226,6 +243,8 @@ static struct snap_error *apply_option(const struct option_use *use, struct dump
 		return NULL;
 	case OPT_COMPRESS:
 		return parse_level(use->arg, job);
+	case OPT_MODE:
+		return parse_mode(use->arg, job);
 	case OPT_MAX_PAUSE:
 		return parse_max_pause(use->arg, job);
 	case OPT_KEEP_PARTIAL:
@@ -265,6 +284,10 @@ static struct snap_error *check_args(const struct dump_args *args)
 	    request->job.flags & (JOB_ALL | JOB_HAS_FILTER | JOB_WITH_BINARIES))
 		return snap_error_new(SNAP_USAGE,
 				      "--stacks excludes --all, --filter and --with-binaries");
+	if (request->job.flags & JOB_STACKS && request->job.flags & JOB_PRECOPY)
+		return snap_error_new(SNAP_USAGE,
+				      "--stacks excludes --mode=precopy: stacks are known when the "
+				      "process stands still");
 	if (request->store && (out || request->job.flags & (JOB_COMPRESS | JOB_DRY_RUN)))
 		return snap_error_new(SNAP_USAGE,
 				      "--store excludes -o, -z and --dry-run: where and how dumps "

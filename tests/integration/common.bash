@@ -313,7 +313,7 @@ kernel_peer() {
 
 # dump [OPTION...]: the current target into $CORE. $status, $output (standard output), $errors.
 dump() {
-	snapctl dump -f -o "$CORE" "$@" "$PID"
+	snapctl dump -f -o "$CORE" ${DUMP_MODE:+"--mode=$DUMP_MODE"} "$@" "$PID"
 }
 
 snapctl() {

@@ -412,7 +412,7 @@ threads_in_core() {
 		status=0
 		"$TOOLS/disturb" --when-frozen "$PID" --delay-us $((20000 + i * 2000)) \
 			--kill-target KILL -- \
-			"$SNAPCTL" dump --keep-partial --json -f -o "$CORE" "$PID" \
+			"$SNAPCTL" dump --mode=copy --keep-partial --json -f -o "$CORE" "$PID" \
 			>"$DIR/stdout" 2>"$DIR/stderr" || status=$?
 		output=$(grep '^{' "$DIR/stdout")
 		errors=$(cat "$DIR/stderr")

@@ -267,7 +267,7 @@ static struct snap_error *dump_steps(struct fake *fake, int fd, struct run *run,
 			return snap_error_errno(SNAP_FAILED, errno, "ftruncate");
 		reserve_init(reserve, fd, core_size(core));
 		reserve->budget = run->budget ? run->budget : 1ULL << 40;
-		err = core_reserve(core, &fake->source, run->threads, reserve);
+		err = core_reserve(core, &fake->source, run->threads, false, reserve);
 		core_destroy(TAKE_PTR(core));
 		if (!err)
 			err = core_create(&fake->snap, plan, first, &core);
@@ -839,7 +839,7 @@ static int dump_changed(void *userdata)
 				return 11;
 			reserve_init(&reserve, fd, core_size(core));
 			reserve.budget = 1ULL << 40;
-			if (core_reserve(core, &fake.source, 2, &reserve))
+			if (core_reserve(core, &fake.source, 2, false, &reserve))
 				return 12;
 		} else {
 			if (core_copy(core, &fake.source, fd, &reserve, 2, 0, NULL))

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "track.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "arch.h"
+#include "common/compat.h"
+#include "common/fd.h"
+#include "common/str.h"
+#include "feature.h"
+#include "inject.h"
+#include "procfs.h"
+
+enum {
+	PAGE = 4096,
+	PMD_BYTES = 2 << 20,
+	// Each mapping that is followed costs some microseconds under a lock of the process, twice;
+	// so small ones are left to the pause, and there is an end to their number.
+	MIN_BYTES = 16 << 10,
+	RANGES_MAX = 16384,
+	// Given back at once: less than a millisecond during which the process cannot map memory.
+	STEP_BYTES = 32 << 20,
+	FDS_MAX = 65536,
+};
+
+struct track {
+	int uffd;
+	bool reports_holes;
+	struct range {
+		uint64_t start, end;
+	} *ranges;
+	size_t n;
+};
+
+static int enable(int uffd)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
+	return ioctl(uffd, UFFDIO_API, &api) < 0 ? -errno : 0;
+}
+
+static int watch(int uffd, uint64_t start, uint64_t end)
+{
+	struct uffdio_register reg = { .range = { start, end - start },
+				       .mode = UFFDIO_REGISTER_MODE_WP };
+	return ioctl(uffd, UFFDIO_REGISTER, &reg) < 0 ? -errno : 0;
+}
+
+static long scan_written(int pagemap, const char *start, size_t len, uint64_t flags,
+			 struct page_region *vec, size_t n)
+{
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.start = (uintptr_t)start,
+		.end = (uintptr_t)start + len,
+		.vec = (uintptr_t)vec,
+		.vec_len = n,
+		.category_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	return ioctl(pagemap, PAGEMAP_SCAN, &arg);
+}
+
+/**
+ * Tries on two page tables of our own what is going to be relied on: that a write is noted, that
+ * reading is not, and whether discarding is. Returns 0 or a negative errno.
+ */
+static int try_areas(int uffd, int pagemap, char *area, bool *ret_holes)
+{
+	const size_t len = 2 * (size_t)PMD_BYTES;
+	struct page_region vec[4];
+	volatile char *first = area, *second = area + PMD_BYTES;
+	(void)madvise(area, len, MADV_NOHUGEPAGE);
+	for (int i = 0; i < 4; i++) {
+		first[i * PAGE] = 1;
+		second[i * PAGE] = 1;
+	}
+	int r = watch(uffd, (uintptr_t)area, (uintptr_t)area + len);
+	if (r < 0)
+		return r;
+	if (scan_written(pagemap, area, len, PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC, NULL,
+			 0) < 0)
+		return -errno;
+	second[PAGE] = second[0];
+	if (madvise(area, PMD_BYTES, MADV_DONTNEED) < 0)
+		return -errno;
+	long n = scan_written(pagemap, area + PMD_BYTES, (size_t)4 * PAGE, 0, vec, 4);
+	if (n != 1 || vec[0].start != (uintptr_t)second + PAGE ||
+	    vec[0].end != (uintptr_t)second + (uintptr_t)2 * PAGE)
+		return -ENOTSUP;
+	n = scan_written(pagemap, area, (size_t)4 * PAGE, 0, vec, 4);
+	*ret_holes = n == 1 && vec[0].start == (uintptr_t)first &&
+		     vec[0].end == (uintptr_t)first + (uintptr_t)4 * PAGE &&
+		     !feature_masked("written_holes");
+	return 0;
+}
+
+/// What can this kernel do? Returns 0 or a negative errno.
+static int probe(bool *ret_holes)
+{
+	if (feature_masked("userfaultfd") || feature_masked("pagemap_scan"))
+		return -ENOSYS;
+	_cleanup_close_ int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK |
+								 UFFD_USER_MODE_ONLY);
+	if (uffd < 0)
+		return -errno;
+	_cleanup_close_ int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0)
+		return -errno;
+	int r = enable(uffd);
+	if (r < 0)
+		return r;
+	const size_t len = 3 * (size_t)PMD_BYTES;
+	char *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	char *area = map + (ALIGN_UP((uintptr_t)map, (uintptr_t)PMD_BYTES) - (uintptr_t)map);
+	r = try_areas(uffd, pagemap, area, ret_holes);
+	(void)munmap(map, len);
+	return r;
+}
+
+/// Something behind descriptor @name of the process that writes to its memory without a fault.
+static const char *device_behind(int fddir, int procfd, const char *name)
+{
+	_cleanup_free_ char *link = NULL, *info = NULL;
+	char path[300];
+	if (snap_readlink_at(fddir, name, &link) < 0)
+		return NULL;
+	if (!strcmp(link, "anon_inode:[io_uring]"))
+		return "it uses io_uring";
+	if (!strncmp(link, "/dev/vfio/", 10) || !strncmp(link, "/dev/infiniband/", 16))
+		return "a device writes to its memory";
+	if (link[0] != '/')
+		return NULL;
+	(void)snprintf(path, sizeof(path), "fdinfo/%s", name);
+	if (snap_read_file_at(procfd, path, 4096, &info) <= 0)
+		return NULL;
+	const char *flags = snap_line_value(info, "flags:");
+	return flags && strtoull(flags, NULL, 8) & O_DIRECT ? "it has files open for direct I/O" :
+							      NULL;
+}
+
+/// Why the memory of the process may change unseen; NULL: it does not.
+static const char *unseen_writer(int procfd)
+{
+	struct procfs_status status;
+	if (procfs_read_status(procfd, "status", &status) == 0 && status.pinned_bytes)
+		return "it has memory pinned for devices";
+	int fddir = openat(procfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fddir < 0 ? NULL : fdopendir(fddir);
+	if (!dir) {
+		snap_closep(&fddir);
+		return "its descriptors cannot be listed";
+	}
+	const char *why = NULL;
+	size_t n = 0;
+	for (struct dirent *d; !why && (d = readdir(dir));)
+		if (d->d_name[0] != '.')
+			why = ++n > FDS_MAX ? "it has too many descriptors to look at" :
+					      device_behind(fddir, procfd, d->d_name);
+	(void)closedir(dir);
+	return why;
+}
+
+bool track_follows(const struct snap_mapping *map)
+{
+	const uint32_t others = SNAP_MAP_SHARED | SNAP_MAP_DONTDUMP | SNAP_MAP_IO | SNAP_MAP_PFN |
+				SNAP_MAP_HUGETLB | SNAP_MAP_SHADOWSTACK | SNAP_MAP_SPECIAL;
+	return !(map->flags & others) && !map->inode &&
+	       map->anon_bytes + map->swap_bytes >= MIN_BYTES;
+}
+
+struct injector {
+	const struct pidref *ref;
+	int procfd;
+	const struct snapshot *snap;
+	int uffd;
+	struct snap_error *error;
+};
+
+static void *injector_main(void *userdata)
+{
+	struct injector *i = userdata;
+	const struct arch_call call = { .nr = arch_nr_userfaultfd,
+					.arg = O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY };
+	i->error = inject_descriptor(i->ref, i->procfd, i->snap, &call, &i->uffd);
+	return NULL;
+}
+
+/// Tracing belongs to a thread, so this one gets its own, whose end is the end of it.
+static struct snap_error *make_uffd(struct injector *i)
+{
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, injector_main, i);
+	if (r)
+		return snap_error_errno(SNAP_FAILED, r, "cannot start a thread");
+	(void)pthread_join(thread, NULL);
+	return i->error;
+}
+
+static struct snap_error *watch_all(struct track *t, const struct snapshot *snap)
+{
+	t->ranges = calloc(MIN(snap->n_mappings, (size_t)RANGES_MAX), sizeof(*t->ranges));
+	if (!t->ranges)
+		return snap_error_oom();
+	for (size_t i = 0; i < snap->n_mappings && t->n < RANGES_MAX; i++) {
+		const struct snap_mapping *map = &snap->mappings[i];
+		// EBUSY: it has a userfaultfd of its own; EINVAL: it is not there any more.
+		if (track_follows(map) && watch(t->uffd, map->start, map->end) == 0)
+			t->ranges[t->n++] = (struct range){ map->start, map->end };
+	}
+	return NULL;
+}
+
+/// Also finds out what the kernel can do.
+static struct snap_error *check(int procfd, bool *ret_holes)
+{
+	int r = probe(ret_holes);
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r, "the kernel cannot follow writes");
+	const char *why = unseen_writer(procfd);
+	return why ? snap_error_new(SNAP_FAILED, "%s", why) : NULL;
+}
+
+struct snap_error *track_check(int procfd, const struct snapshot *snap)
+{
+	bool holes;
+	struct snap_error *err = check(procfd, &holes);
+	const char *why = err ? NULL : inject_obstacle(procfd, snap);
+	return why ? snap_error_new(SNAP_FAILED, "%s", why) : err;
+}
+
+struct snap_error *track_begin(const struct pidref *ref, int procfd, const struct snapshot *snap,
+			       struct track **ret)
+{
+	_cleanup_(track_endp) struct track *t = calloc(1, sizeof(*t));
+	if (!t)
+		return snap_error_oom();
+	t->uffd = -EBADF;
+	struct snap_error *err = check(procfd, &t->reports_holes);
+	if (err)
+		return err;
+	struct injector injector = { .ref = ref, .procfd = procfd, .snap = snap, .uffd = -EBADF };
+	err = make_uffd(&injector);
+	if (err)
+		return err;
+	t->uffd = injector.uffd;
+	int r = enable(t->uffd);
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r, "the kernel cannot follow writes");
+	err = watch_all(t, snap);
+	if (err)
+		return err;
+	*ret = TAKE_PTR(t);
+	return NULL;
+}
+
+void track_end(struct track *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->n; i++) {
+		for (uint64_t at = t->ranges[i].start; at < t->ranges[i].end; at += STEP_BYTES) {
+			struct uffdio_range range = {
+				at, MIN(t->ranges[i].end - at, (uint64_t)STEP_BYTES)
+			};
+			(void)ioctl(t->uffd, UFFDIO_UNREGISTER, &range); // may be unmapped by now
+		}
+	}
+	snap_closep(&t->uffd);
+	free(t->ranges);
+	free(t);
+}
+
+bool track_reports_holes(const struct track *t)
+{
+	return t->reports_holes;
+}
