@@ -368,6 +368,15 @@ static struct snap_error *copy_in_advance(struct worker *w, struct memsource *so
 		core_abort(p->core);
 	err = precopy_run(p, source, w->spool, count_threads(), &progress);
 	abort_on_term = NULL;
+	if (err && err->code == SNAP_NO_SPACE && w->job.flags & JOB_KEEP_PARTIAL) {
+		// What is most useful gets the room there is, and that is found out later.
+		snap_error_destroy(err);
+		capture_unfollow(w->capture);
+		reserve_abandon(&w->reserve, w->first_offset);
+		w->short_of_space = true;
+		w->forecast.best = STRATEGY_COPY;
+		return NULL;
+	}
 	if (!err)
 		reserve_set_spill(&w->reserve, precopy_spill_bytes(p));
 	return err;

@@ -251,6 +251,12 @@ struct snap_error *capture_follow(struct capture *c, const struct snapshot *know
 	return NULL;
 }
 
+void capture_unfollow(struct capture *c)
+{
+	track_end(TAKE_PTR(c->track));
+	livemem_set_mode(c->mem, LIVEMEM_ALL, false);
+}
+
 static struct snap_error *take(struct capture *c)
 {
 	struct snap_error *err = freeze_stop(c->freeze);

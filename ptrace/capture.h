@@ -65,6 +65,9 @@ uint64_t capture_followed_bytes(const struct snapshot *known);
 struct snap_error *capture_follow(struct capture *capture, const struct snapshot *known)
 	_must_check_;
 
+/// Ends that; the capture is then as if it had never followed. What was copied in advance is stale.
+void capture_unfollow(struct capture *capture);
+
 /**
  * Takes the snapshot.
  *

@@ -258,7 +258,8 @@ kill_all() {
 		for ((i = 0; i < 10; i++)); do
 			status=0
 			"$TOOLS/disturb" --self $signal --when-frozen "$PID" --random-us 30000 -- \
-				"$SNAPCTL" dump -f -o "$CORE" "$PID" >"$DIR/round" 2>"$DIR/stderr" || status=$?
+				"$SNAPCTL" dump --mode=copy -f -o "$CORE" "$PID" >"$DIR/round" \
+				2>"$DIR/stderr" || status=$?
 			errors=$(cat "$DIR/stderr")
 			assert_free "$PID"
 			if [ "$status" = 0 ]; then
@@ -282,7 +283,7 @@ kill_all() {
 	for ((i = 0; i < 20; i++)); do
 		status=0
 		"$TOOLS/disturb" --self INT --when-frozen "$PID" --delay-us 20000 -- \
-			"$SNAPCTL" dump --keep-partial -f -o "$CORE" "$PID" >"$DIR/round" \
+			"$SNAPCTL" dump --mode=copy --keep-partial -f -o "$CORE" "$PID" >"$DIR/round" \
 			2>"$DIR/stderr" || status=$?
 		errors=$(cat "$DIR/stderr") output=
 		[ "$status" = 0 ] || break

@@ -426,7 +426,7 @@ believed_large() {
 	local opts
 	for opts in '' '-z' '--json'; do
 		# shellcheck disable=SC2086
-		dump --max-pause 1ms $opts
+		dump --mode=copy --max-pause 1ms $opts
 		expect $EX_PAUSE
 		error_has "$PID" "1.00 ms"
 		only_files
@@ -440,7 +440,7 @@ believed_large() {
 
 @test "the pause budget with --keep-partial: a core that is marked" {
 	target_start gap-probe 256
-	dump --max-pause 5ms --keep-partial --json
+	dump --mode=copy --max-pause 5ms --keep-partial --json
 	if [ "$status" != $EX_PAUSE ]; then # too short even to begin, on a slow machine
 		expect $EX_PARTIAL
 		[ "$(note partial)" = 1 ]
