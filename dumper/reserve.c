@@ -38,12 +38,7 @@ static uint64_t vmstat_pages(const char *text, const char *key)
 	return p && snap_parse_u64(p, &pages) == 0 ? pages : 0;
 }
 
-/**
- * Dirty pages that may be added before the kernel begins to write them back. If it did, it would
- * write the zeros that are there now, and protect the pages again, which costs a fault for each of
- * them during the pause (mm/page-writeback.c).
- */
-static uint64_t dirty_room(void)
+uint64_t reserve_dirty_room(void)
 {
 	_cleanup_free_ char *text = NULL;
 	if (snap_read_file_at(AT_FDCWD, "/proc/vmstat", VMSTAT_MAX, &text) < 0)
@@ -61,7 +56,7 @@ static void *map_or_null(size_t size, int flags, int fd)
 
 void reserve_init(struct reserve *r, int fd, uint64_t size)
 {
-	*r = (struct reserve){ .fd = fd, .size = size, .budget = dirty_room() };
+	*r = (struct reserve){ .fd = fd, .size = size, .budget = reserve_dirty_room() };
 	(void)pthread_mutex_init(&r->lock, NULL); // cannot fail without attributes
 	if (size && size <= SIZE_MAX)
 		r->map = map_or_null(size, MAP_SHARED | MAP_NORESERVE, fd);

@@ -46,6 +46,14 @@ struct reserve {
 };
 
 /**
+ * How many bytes may be written before the kernel begins to write them back.
+ *
+ * If it did that during the pause, it would write the zeros that are there now, and protect the
+ * pages again, which costs a fault for each of them (mm/page-writeback.c). Whoever has more to
+ * write than that is made to wait for the disk.
+ */
+uint64_t reserve_dirty_room(void);
+/**
  * Maps @fd, a regular file of @size bytes; 0: not at all.
  *
  * The budget is what the page cache can take without making writers wait for the disk, from

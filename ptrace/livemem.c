@@ -25,7 +25,7 @@ enum {
 	// Regions asked of PAGEMAP_SCAN at once.
 	SCAN_BATCH = 256,
 	// Up to so many written regions are looked at one by one.
-	FEW_REGIONS = 4,
+	FEW_REGIONS = 32,
 };
 
 // Bits of a /proc/PID/pagemap entry, Documentation/admin-guide/mm/pagemap.rst.

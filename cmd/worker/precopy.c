@@ -69,10 +69,12 @@ static void *copying_main(void *userdata)
 	struct copying *c = userdata;
 	struct precopy *p = c->precopy;
 	be_polite();
+	// More than the page cache takes at once waits for the disk anyway.
+	uint32_t first = p->plan->data_bytes > reserve_dirty_room() ? CORE_DIRECT : 0;
 	for (p->rounds = 0; p->rounds < ROUNDS_MAX; p->rounds++) {
 		uint64_t before = p->left_bytes;
 		c->error = core_copy(p->core, c->source, c->fd, NULL, c->threads,
-				     p->rounds ? CORE_AGAIN : 0, p->rounds ? NULL : c->progress);
+				     p->rounds ? CORE_AGAIN : first, p->rounds ? NULL : c->progress);
 		if (c->error)
 			break;
 		p->left_bytes = core_copied(p->core);
