@@ -285,6 +285,7 @@ fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with
 
 bench: all targets ## Compare with gdb's gcore, delve and systemd-coredump on the same processes
 	$(Q)tests/bench/bench $(BUILD)
+	$(Q)tests/bench/pausebench $(BUILD)
 	$(Q)tests/bench/gobench $(BUILD)
 	$(Q)tests/bench/daemonbench $(BUILD)
 	$(Q)tests/bench/crashbench $(BUILD)

@@ -500,6 +500,18 @@ static uint64_t find_plain_uid(const struct pidref *ref)
 	return st.st_uid == uid && st.st_gid == gid ? uid : UINT64_MAX;
 }
 
+/// What the process says of its newest mappings was not looked at while it stood still.
+static void leave_out(struct worker *w, struct plan *plan)
+{
+	struct snapshot later = { 0 };
+	struct memsource *source;
+	struct snap_error *err = capture_inspect(w->capture, &later, &source);
+	if (!err) // else it has ended, and nobody can be asked
+		core_leave_out(w->core, plan, &later);
+	snap_error_destroy(err);
+	snapshot_deinit(&later);
+}
+
 static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct json **ret)
 {
 	_cleanup_(plan_destroyp) struct plan *plan = NULL;
@@ -518,6 +530,8 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 		snap_error_destroy(err);
 		err = late;
 	}
+	if (!err && core_has_young(w->core) && !(w->job.flags & JOB_ALL))
+		leave_out(w, plan);
 	if (!err)
 		err = core_finish(w->core, w->spool,
 				  &(struct core_facts){ .pause_ns = pause_ns,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "snapshot.h"
 
@@ -58,6 +60,8 @@ struct memsource_ops {
 		    uint64_t end, struct mem_range *ret, size_t max);
 	ssize_t (*read)(struct memsource *src, const struct snap_mapping *map, enum mem_kind kind,
 			uint64_t addr, void *buf, size_t len);
+	ssize_t (*read_many)(struct memsource *src, const struct snap_mapping *map,
+			     const struct iovec *to, const struct iovec *from, size_t n);
 };
 
 /// Embedded as the first member of each implementation.
@@ -89,4 +93,20 @@ static inline ssize_t memsource_read(struct memsource *src, const struct snap_ma
 				     enum mem_kind kind, uint64_t addr, void *buf, size_t len)
 {
 	return src->ops->read(src, map, kind, addr, buf, len);
+}
+
+/// More ranges than this cannot be read at once.
+enum { MEMSOURCE_MANY = 256 };
+
+/**
+ * Reads @n ranges of MEM_DATA at once, @from in the process to as many and as long ones in @to.
+ *
+ * Returns how many bytes were read, in this order, or a negative errno: -ENOTSUP when the source
+ * cannot do that here. What is missing may be read one by one.
+ */
+static inline ssize_t memsource_read_many(struct memsource *src, const struct snap_mapping *map,
+					  const struct iovec *to, const struct iovec *from,
+					  size_t n)
+{
+	return src->ops->read_many ? src->ops->read_many(src, map, to, from, n) : -ENOTSUP;
 }

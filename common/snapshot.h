@@ -69,6 +69,7 @@ enum snap_mapping_flags {
 	SNAP_MAP_SPECIAL = 1U << 11, ///< vdso, vsyscall and the like, made by the kernel
 	SNAP_MAP_UNLINKED = 1U << 12, ///< backed by a file without a name (shmem, memfd, deleted)
 	SNAP_MAP_ANON_HUGETLB = 1U << 13, ///< private; its file is never written to
+	SNAP_MAP_YOUNG = 1U << 14, ///< made after the look at the running process: no VmFlags
 };
 
 struct snap_mapping {

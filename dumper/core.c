@@ -26,7 +26,9 @@ enum {
 	PIECE_MIN_BYTES = 1 << 20,
 	PIECE_MAX_BYTES = 64 << 20,
 	PIECES_A_THREAD = 16,
-	RANGES = 256,
+	RANGES = MEMSOURCE_MANY,
+	// What is worth being read together with others.
+	SMALL_BYTES = 64 << 10,
 	DIRECT_THREADS = 2,
 	// Upper estimates of headers and notes: a program header, a line of NT_FILE and a gap for
 	// each mapping; register sets with AMX tiles and room for new ones for each thread.
@@ -188,7 +190,7 @@ static struct snap_error *create(const struct snapshot *snap, const struct plan 
 	c->offsets = calloc(plan->n, sizeof(*c->offsets));
 	if (before) {
 		c->held = calloc(plan->n + 1, sizeof(*c->held));
-		c->stale = calloc(plan->n + before->plan->n + 1, sizeof(*c->stale));
+		c->stale = calloc(2 * plan->n + before->plan->n + 1, sizeof(*c->stale));
 	}
 	struct snap_error *err = c->offsets && !c->held == !before && !c->stale == !before ?
 					 order_by_address(plan, &c->order) :
@@ -501,6 +503,61 @@ static int copy_range(struct core *c, const struct piece *piece, const struct me
 	return 0;
 }
 
+/// May this range be read together with others?
+static bool is_small(const struct mem_range *range)
+{
+	return range->kind == MEM_DATA && range->end - range->start <= SMALL_BYTES;
+}
+
+/**
+ * Copies the small ones among @ranges, up to the first that is neither small nor MEM_HELD, with one
+ * call: a process that has written here and there has many.
+ *
+ * Returns how many of @ranges are done with; what could not be done is left for copy_range().
+ */
+static int copy_small(struct core *c, const struct piece *piece, const struct mem_range *ranges,
+		      int n_ranges, char *buf)
+{
+	struct iovec to[RANGES], from[RANGES];
+	char *places[RANGES];
+	size_t used = 0, n = 0;
+	int i = 0;
+	for (; i < n_ranges && (is_small(&ranges[i]) || ranges[i].kind == MEM_HELD); i++) {
+		size_t len = ranges[i].end - ranges[i].start, got = len;
+		uint64_t room, offset = piece->offset + (ranges[i].start - piece->start);
+		if (ranges[i].kind == MEM_HELD)
+			continue;
+		if (used + len > BUFFER_BYTES ||
+		    (c->reserve && reserve_find(c->reserve, offset, &room)))
+			break;
+		places[n] = c->reserve ? reserve_spill(c->reserve, offset, &got) : buf + used;
+		if (places[n] && got < len) {
+			reserve_spill_cut(c->reserve, places[n], 0);
+			break;
+		}
+		if (!places[n])
+			break;
+		to[n] = (struct iovec){ places[n], len };
+		from[n++] = (struct iovec){ (void *)(uintptr_t)ranges[i].start, len };
+		used += len;
+	}
+	ssize_t got = n ? memsource_read_many(c->source, piece->map, to, from, n) : 0;
+	bool whole = got == (ssize_t)used;
+	for (size_t k = 0; k < n && !(whole && c->reserve); k++) {
+		uint64_t addr = (uintptr_t)from[k].iov_base;
+		if (!whole && c->reserve)
+			reserve_spill_cut(c->reserve, places[k], 0);
+		else if (whole && write_pages(c->fd, piece, places[k], to[k].iov_len,
+					      piece->offset + (addr - piece->start)) < 0)
+			whole = false; // what is wrong is found out when it is done alone
+	}
+	if (!whole)
+		return 0;
+	atomic_fetch_add(&c->copied_bytes, used);
+	report(c, i ? ranges[i - 1].end - ranges[0].start : 0);
+	return i;
+}
+
 static int copy_piece(struct core *c, const struct piece *piece, char *buf,
 		      struct mem_range *ranges, uint64_t *ret_addr)
 {
@@ -513,8 +570,18 @@ static int copy_piece(struct core *c, const struct piece *piece, char *buf,
 			ranges[0] = (struct mem_range){ addr, piece->end, MEM_DATA };
 			n = 1;
 		}
-		for (int i = 0; i < n; i++) {
+		for (int i = 0, tried = 0; i < n; i++) {
 			struct mem_range *range = &ranges[i];
+			if (piece->held && !c->distrust && i >= tried && is_small(range)) {
+				tried = n; // not again after a failure, until the next scan
+				int done = copy_small(c, piece, range, n - i, buf);
+				if (done) {
+					i += done - 1;
+					tried = i + 1;
+					addr = ranges[i].end;
+					continue;
+				}
+			}
 			addr = range->end;
 			if (range->kind == MEM_HELD && c->flags & CORE_AGAIN &&
 			    (!piece->held || c->distrust))
@@ -920,6 +987,43 @@ static struct snap_error *settle(struct core *c, int fd, bool defer_writing)
 		return write_error(errno);
 	r = c->reserve ? reserve_trim(c->reserve) : 0;
 	return r < 0 ? write_error(-r) : NULL;
+}
+
+static bool is_young(const struct plan_segment *seg)
+{
+	return seg->dump_bytes && seg->map->flags & SNAP_MAP_YOUNG;
+}
+
+bool core_has_young(const struct core *c)
+{
+	for (size_t i = 0; c->held && i < c->plan->n; i++)
+		if (is_young(&c->plan->segments[i]))
+			return true;
+	return false;
+}
+
+/// Does any part of [@start, @end) belong to a mapping that is excluded from dumps?
+static bool is_excluded(const struct snapshot *later, uint64_t start, uint64_t end)
+{
+	for (size_t i = 0; i < later->n_mappings; i++) {
+		const struct snap_mapping *map = &later->mappings[i];
+		if (map->start < end && map->end > start && map->flags & SNAP_MAP_DONTDUMP)
+			return true;
+	}
+	return false;
+}
+
+void core_leave_out(struct core *c, struct plan *plan, const struct snapshot *later)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		struct plan_segment *seg = &plan->segments[i];
+		if (!is_young(seg) || !is_excluded(later, seg->start, seg->end))
+			continue;
+		// Where the stale parts are kept there is room for one of each segment.
+		add_stale(c, c->offsets[i], c->offsets[i] + seg->dump_bytes);
+		seg->class = PLAN_DONTDUMP;
+		seg->dump_bytes = 0;
+	}
 }
 
 static struct snap_error *write_headers(const struct core *c, int fd)

@@ -455,7 +455,22 @@ static ssize_t livemem_read(struct memsource *src, const struct snap_mapping *ma
 	return mem->released ? -ECANCELED : n;
 }
 
-static const struct memsource_ops livemem_ops = { .scan = livemem_scan, .read = livemem_read };
+static ssize_t livemem_read_many(struct memsource *src, const struct snap_mapping *map,
+				 const struct iovec *to, const struct iovec *from, size_t n)
+{
+	struct livemem *mem = (struct livemem *)src;
+	if (mem->no_readv || !(map->flags & SNAP_MAP_READ))
+		return -ENOTSUP;
+	mem->activity++;
+	ssize_t got = process_vm_readv(mem->tid, to, n, from, n, 0);
+	if (got < 0)
+		return errno == ESRCH ? -ESRCH : -ENOTSUP;
+	return mem->released ? -ECANCELED : got;
+}
+
+static const struct memsource_ops livemem_ops = {
+	.scan = livemem_scan, .read = livemem_read, .read_many = livemem_read_many
+};
 
 struct snap_error *livemem_create(pid_t tid, int piddir, struct livemem **ret)
 {

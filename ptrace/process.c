@@ -212,6 +212,8 @@ static void inherit(struct reading *r, struct snap_mapping *map)
 		map->anon_bytes = MIN(k->anon_bytes, size);
 		map->swap_bytes = MIN(k->swap_bytes, size);
 		map->file_bytes = k->file_bytes;
+	} else {
+		map->flags |= SNAP_MAP_YOUNG;
 	}
 	if (!k && map->inode && map->flags & (SNAP_MAP_SHARED | SNAP_MAP_UNLINKED))
 		find_unlinked(r->piddir, map);

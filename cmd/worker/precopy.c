@@ -64,22 +64,31 @@ struct copying {
 	struct snap_error *error;
 };
 
-static void *copying_main(void *userdata)
+/// The first round, of all memory.
+static void *first_main(void *userdata)
 {
 	struct copying *c = userdata;
-	struct precopy *p = c->precopy;
-	be_polite();
 	// More than the page cache takes at once waits for the disk anyway.
-	uint32_t first = p->plan->data_bytes > reserve_dirty_room() ? CORE_DIRECT : 0;
-	for (p->rounds = 0; p->rounds < ROUNDS_MAX; p->rounds++) {
+	bool direct = c->precopy->plan->data_bytes > reserve_dirty_room();
+	be_polite();
+	c->error = core_copy(c->precopy->core, c->source, c->fd, NULL, (c->threads + 1) / 2,
+			     direct ? CORE_DIRECT : 0, c->progress);
+	c->precopy->left_bytes = core_copied(c->precopy->core);
+	return NULL;
+}
+
+/// The others. They are short, and what is written during one is what the next has to copy.
+static struct snap_error *copy_again(struct precopy *p, const struct copying *c)
+{
+	for (p->rounds = 1; p->rounds < ROUNDS_MAX; p->rounds++) {
 		uint64_t before = p->left_bytes;
-		c->error = core_copy(p->core, c->source, c->fd, NULL, c->threads,
-				     p->rounds ? CORE_AGAIN : first, p->rounds ? NULL : c->progress);
-		if (c->error)
-			break;
+		struct snap_error *err = core_copy(p->core, c->source, c->fd, NULL, c->threads,
+						   CORE_AGAIN, NULL);
+		if (err)
+			return err;
 		p->left_bytes = core_copied(p->core);
-		if (p->rounds && (p->left_bytes <= LITTLE_BYTES ||
-				  p->left_bytes > before / 100 * SHRINK_PERCENT))
+		if (p->left_bytes <= LITTLE_BYTES ||
+		    p->left_bytes > before / 100 * SHRINK_PERCENT)
 			break;
 	}
 	return NULL;
@@ -88,13 +97,13 @@ static void *copying_main(void *userdata)
 struct snap_error *precopy_run(struct precopy *p, struct memsource *source, int fd,
 			       unsigned int threads, const struct core_progress *progress)
 {
-	struct copying c = { p, source, fd, (threads + 1) / 2, progress, NULL };
+	struct copying c = { p, source, fd, threads, progress, NULL };
 	pthread_t thread; // of its own, since not everybody may become less polite again
-	int r = pthread_create(&thread, NULL, copying_main, &c);
+	int r = pthread_create(&thread, NULL, first_main, &c);
 	if (r)
 		return snap_error_errno(SNAP_FAILED, r, "cannot start a thread");
 	(void)pthread_join(thread, NULL);
-	return c.error;
+	return c.error ? c.error : copy_again(p, &c);
 }
 
 size_t precopy_spill_bytes(const struct precopy *p)

@@ -8,13 +8,15 @@
  * longest, to compare with.
  *
  *   gap-probe [MIB] [--thp|--nothp] [--touch|--untouched] [--fill zero|random|heap]
- *             [--threads N] [--spinners N] [--write PAGES_PER_SECOND] [--life SECONDS]
+ *             [--threads N] [--spinners N] [--write PAGES_PER_SECOND] [--hot MIB]
+ *             [--life SECONDS]
  *
  * Commands: "reset" -> "reset"; "gap" -> "gap NS noise NS at NS": the longest gap of any spinner
  * since the reset, and the reading of CLOCK_MONOTONIC at its end; "pageout" -> "pageout": its
  * memory is in swap then, where there is any.
  *
  * Pages are filled with target_word() of the seed except for word 0, which the writer changes
+ * in all of the memory or only the first MIB of it (--hot)
  * (--fill random, the default: nothing compresses it), with something that compresses as a heap
  * does (--fill heap), or with zeros that are written (--fill zero).
  */
@@ -42,7 +44,7 @@ struct probe_options {
 	int advice;			// MADV_HUGEPAGE, MADV_NOHUGEPAGE or -1
 	bool untouched;
 	int threads, spinners;
-	unsigned long write_rate;
+	unsigned long write_rate, hot;
 };
 
 struct gap {
@@ -206,7 +208,10 @@ static void *write_pages(void *arg)
 {
 	struct timespec next;
 	uint64_t start, random = 1, done = 0;
+	size_t hot = (opt.hot << 20) / TARGET_PAGE;
 
+	if (!hot || hot > probe_pages)
+		hot = probe_pages;
 	(void)arg;
 	pthread_setname_np(pthread_self(), "writer");
 	clock_gettime(CLOCK_MONOTONIC, &next);
@@ -222,7 +227,7 @@ static void *write_pages(void *arg)
 		}
 		for (; done < due; done++) {
 			random = target_mix(random);
-			(*page_at(random % probe_pages))++;
+			(*page_at(random % hot))++;
 			probe_written++;
 		}
 		next.tv_nsec += PROBE_TICK_NS;
@@ -308,6 +313,7 @@ static void parse_options(int argc, char **argv)
 		{ "threads", required_argument, NULL, 'T' },
 		{ "spinners", required_argument, NULL, 's' },
 		{ "write", required_argument, NULL, 'w' },
+		{ "hot", required_argument, NULL, 'H' },
 		{ "life", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -323,6 +329,7 @@ static void parse_options(int argc, char **argv)
 		case 'T': opt.threads = atoi(optarg); break;
 		case 's': opt.spinners = atoi(optarg); break;
 		case 'w': opt.write_rate = strtoul(optarg, NULL, 10); break;
+		case 'H': opt.hot = strtoul(optarg, NULL, 10); break;
 		case 'l': target_limit_life(atoi(optarg)); break;
 		default: target_die(1, "wrong option");
 		}
