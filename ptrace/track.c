@@ -131,7 +131,7 @@ static int probe(bool *ret_holes)
 	return r;
 }
 
-/// Something behind descriptor @name of the process that writes to its memory without a fault.
+/// What descriptor @name of the process may do to its memory that a fault would not tell us.
 static const char *device_behind(int fddir, int procfd, const char *name)
 {
 	_cleanup_free_ char *link = NULL, *info = NULL;
@@ -140,6 +140,9 @@ static const char *device_behind(int fddir, int procfd, const char *name)
 		return NULL;
 	if (!strcmp(link, "anon_inode:[io_uring]"))
 		return "it uses io_uring";
+	// Both notes of writes to a page would be one, and its own registrations could fail.
+	if (!strcmp(link, "anon_inode:[userfaultfd]"))
+		return "it uses userfaultfd itself";
 	if (!strncmp(link, "/dev/vfio/", 10) || !strncmp(link, "/dev/infiniband/", 16))
 		return "a device writes to its memory";
 	if (link[0] != '/')
