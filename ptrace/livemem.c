@@ -224,14 +224,16 @@ static int scan_follow(struct livemem *mem, const struct snap_mapping *map, uint
 {
 	struct page_region vec[SCAN_BATCH];
 	uint64_t walk_end = start;
-	// Not what does not exist: the kernel would make page tables to remember that.
+	// Not what does not exist: the kernel would make page tables to remember that. And without
+	// PM_SCAN_CHECK_WPASYNC: in front of a mapping that came in between and is not followed, it
+	// ends with an error, after the notes of all pages before that have been cleared.
 	const struct pm_scan_arg arg = {
-		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+		.flags = PM_SCAN_WP_MATCHING,
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)vec,
 		.vec_len = MIN(max, (size_t)SCAN_BATCH),
-		.category_mask = PAGE_IS_WRITTEN,
+		.category_mask = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO,
 	};
