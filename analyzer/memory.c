@@ -104,7 +104,8 @@ bool memory_each(struct memory *mem, enum mem_layer layer, uint64_t start, uint6
 	return false;
 }
 
-size_t memory_read_some(struct memory *mem, uint64_t addr, void *buf, size_t len)
+static size_t read_some(struct memory *mem, uint64_t addr, void *buf, size_t len,
+			size_t (*read)(struct memory *, struct source *, uint64_t, void *, size_t))
 {
 	size_t done = 0;
 	while (done < len) {
@@ -118,14 +119,39 @@ size_t memory_read_some(struct memory *mem, uint64_t addr, void *buf, size_t len
 		// A file answers only as far as the core has nothing.
 		uint64_t end = MIN(r->end, limit);
 		size_t want = MIN(len - done, end - addr);
-		size_t n = source_read(r->source, r->offset + (addr - r->start),
-				       (uint8_t *)buf + done, want);
+		size_t n = read(mem, r->source, r->offset + (addr - r->start),
+				(uint8_t *)buf + done, want);
 		done += n;
 		addr += n;
 		if (n < want)
 			break;
 	}
 	return done;
+}
+
+static size_t read_kept(struct memory *mem _unused_, struct source *source, uint64_t offset,
+			void *buf, size_t len)
+{
+	return source_read(source, offset, buf, len);
+}
+
+static size_t read_once(struct memory *mem, struct source *source, uint64_t offset, void *buf,
+			size_t len)
+{
+	uint64_t before = source_bytes_read(source);
+	size_t n = source_read_once(source, offset, buf, len);
+	mem->once_bytes += source_bytes_read(source) - before;
+	return n;
+}
+
+size_t memory_read_some(struct memory *mem, uint64_t addr, void *buf, size_t len)
+{
+	return read_some(mem, addr, buf, len, read_kept);
+}
+
+size_t memory_read_once(struct memory *mem, uint64_t addr, void *buf, size_t len)
+{
+	return read_some(mem, addr, buf, len, read_once);
 }
 
 bool memory_read(struct memory *mem, uint64_t addr, void *buf, size_t len)

@@ -40,6 +40,7 @@ struct memory {
 		size_t n, max, last;
 		bool sorted;
 	} layers[MEM_LAYER_MAX];
+	uint64_t once_bytes; ///< what memory_read_once() has read from files
 };
 
 void memory_deinit(struct memory *mem);
@@ -51,6 +52,8 @@ bool memory_each(struct memory *mem, enum mem_layer layer, uint64_t start, uint6
 
 /// Reads up to @len bytes at @addr; returns how many there are before something is missing.
 size_t memory_read_some(struct memory *mem, uint64_t addr, void *buf, size_t len);
+/// The same, see source_read_once().
+size_t memory_read_once(struct memory *mem, uint64_t addr, void *buf, size_t len);
 /// Reads exactly @len bytes, or nothing.
 bool memory_read(struct memory *mem, uint64_t addr, void *buf, size_t len);
 bool memory_u8(struct memory *mem, uint64_t addr, uint8_t *ret);

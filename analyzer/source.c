@@ -43,7 +43,7 @@ struct frame {
 struct source {
 	int fd;
 	enum source_kind kind;
-	uint64_t size;
+	uint64_t size, bytes_read;
 	size_t block_bytes, n_blocks;
 	struct block *blocks, *last;
 	// zstd only: n_frames + 1 of them, the last one is the end
@@ -211,6 +211,7 @@ static const struct block *get_block(struct source *src, uint64_t offset, uint64
 				    (ssize_t)fill_frame(src, index, b->data) :
 				    snap_pread_full(src->fd, b->data, src->block_bytes, *ret_start);
 		b->len = n < 0 ? 0 : (size_t)n;
+		src->bytes_read += b->len;
 		b->index = index;
 		b->valid = true;
 	}
@@ -232,4 +233,21 @@ size_t source_read(struct source *src, uint64_t offset, void *buf, size_t len)
 		offset += n;
 	}
 	return done;
+}
+
+size_t source_read_once(struct source *src, uint64_t offset, void *buf, size_t len)
+{
+	uint64_t index = offset / src->block_bytes;
+	const struct block *b = &src->blocks[index % src->n_blocks];
+	if (src->frames || src->kind != SOURCE_FILE || offset >= src->size ||
+	    (b->valid && b->index == index))
+		return source_read(src, offset, buf, len);
+	ssize_t n = snap_pread_full(src->fd, buf, MIN(len, src->size - offset), offset);
+	src->bytes_read += n < 0 ? 0 : (size_t)n;
+	return n < 0 ? 0 : (size_t)n;
+}
+
+uint64_t source_bytes_read(const struct source *src)
+{
+	return src->bytes_read;
 }

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reach.h"
 #include "wait.h"
 
 enum {
 	CROWD_MIN = 10, // waiters on one object that are worth a word
 	CROWDS_SHOWN = 5,
+	STUCK_SHOWN = 5,
 	LONG_LOCK_MINUTES = 1, // nobody means to hold a lock so long
 	LONG_CHANNEL_MINUTES = 10,
 	SUSPECTS_MIN = 50,
@@ -149,26 +151,21 @@ static int report_backlog(struct go_goroutines *gs, const struct tally *t,
 	return put(sink, "runnable-backlog", "fact", &text, json);
 }
 
-// ---- crowds --------------------------------------------------------------------------------
-
-struct crowd {
-	uint64_t object, count;
-	const struct go_goroutine *first;
-};
+// ---- what many wait for --------------------------------------------------------------------
 
 static int by_count(const void *a, const void *b)
 {
-	const struct crowd *x = a, *y = b;
-	if (x->count != y->count)
-		return x->count < y->count ? 1 : -1;
-	return x->object < y->object ? -1 : x->object > y->object;
+	const struct go_awaited *x = a, *y = b;
+	if (x->waiters != y->waiters)
+		return x->waiters < y->waiters ? 1 : -1;
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
 /// Counts the waiters of each object.
-static int count_crowds(struct go_goroutines *gs, struct crowd **ret, size_t *ret_n)
+static int count_waiters(struct go_goroutines *gs, struct go_awaited **ret, size_t *ret_n)
 {
 	struct map seen = { 0 };
-	struct crowd *list = NULL;
+	struct go_awaited *list = NULL;
 	size_t n = 0;
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < gs->n; i++) {
@@ -177,19 +174,22 @@ static int count_crowds(struct go_goroutines *gs, struct crowd **ret, size_t *re
 		if (!g->object || g->flags & GO_G_SYSTEM)
 			continue;
 		if (list && map_get(&seen, g->object, &index)) {
-			list[index].count++;
+			list[index].waiters++;
 			continue;
 		}
 		if (!(n & (n - 1))) {
-			struct crowd *bigger = reallocarray(list, MAX(n * 2, (size_t)1),
-							    sizeof(*bigger));
+			struct go_awaited *bigger = reallocarray(list, MAX(n * 2, (size_t)1),
+								 sizeof(*bigger));
 			if (!bigger) {
 				r = -ENOMEM;
 				break;
 			}
 			list = bigger;
 		}
-		list[n] = (struct crowd){ .object = g->object, .count = 1, .first = g };
+		list[n] = (struct go_awaited){ .addr = g->object,
+					       .waiters = 1,
+					       .first = g,
+					       .channel = is_channel(go_goroutine_state(gs, g)) };
 		r = map_set(&seen, g->object, (uint32_t)n++);
 	}
 	map_deinit(&seen);
@@ -202,7 +202,7 @@ static int count_crowds(struct go_goroutines *gs, struct crowd **ret, size_t *re
 	return 0;
 }
 
-static int report_crowd(struct go_goroutines *gs, const struct crowd *c,
+static int report_crowd(struct go_goroutines *gs, const struct go_awaited *c,
 			const struct report_sink *sink)
 {
 	_cleanup_strbuf_ struct strbuf text = { 0 };
@@ -210,27 +210,80 @@ static int report_crowd(struct go_goroutines *gs, const struct crowd *c,
 	const char *kind = go_wait_objects(gs, c->first, objects) ?
 				   go_object_name(objects[0].kind) :
 				   "object";
-	if (strbuf_addf(&text, "%" PRIu64 " goroutines wait for one %s at 0x%" PRIx64 " (%s)",
-			c->count, kind, c->object, go_goroutine_state(gs, c->first)) < 0)
+	if (strbuf_addf(&text, "%" PRIu32 " goroutines wait for one %s at 0x%" PRIx64 " (%s)",
+			c->waiters, kind, c->addr, go_goroutine_state(gs, c->first)) < 0)
 		return -ENOMEM;
 	struct json *json = json_new_object();
-	json_set_u64(json, "count", c->count);
+	json_set_u64(json, "count", c->waiters);
 	json_set_text(json, "kind", kind);
-	report_address(json, "object", c->object);
+	report_address(json, "object", c->addr);
 	return put(sink, "many-waiters", "fact", &text, json);
 }
 
-static int report_crowds(struct go_goroutines *gs, const struct report_sink *sink)
+/// A channel that nobody was found to have who could use it.
+static int report_stuck(struct go_goroutines *gs, const struct go_awaited *c,
+			const struct report_sink *sink)
 {
-	_cleanup_free_ struct crowd *list = NULL;
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+	bool one = c->waiters == 1, other = c->others == 1;
+	int r = strbuf_addf(&text, "%" PRIu32 " goroutine%s for the channel at 0x%" PRIx64 " (%s)",
+			    c->waiters, one ? " waits" : "s wait", c->addr,
+			    go_goroutine_state(gs, c->first));
+	if (r == 0 && c->others)
+		r = strbuf_addf(&text, ", and %" PRIu32 " more that %s it on %s for something else",
+				c->others, other ? "has" : "have",
+				other ? "its stack waits" : "their stacks wait");
+	if (r == 0)
+		r = strbuf_addf(&text, "; no goroutine that can go on was seen to have it, on its "
+				       "stack, in a global variable or one pointer further: this "
+				       "may be for ever");
+	if (r < 0)
+		return -ENOMEM;
+	struct json *json = json_new_object();
+	json_set_u64(json, "count", c->waiters);
+	json_set_u64(json, "others", c->others);
+	json_set_text(json, "kind", go_object_name(GO_OBJECT_CHANNEL));
+	report_address(json, "object", c->addr);
+	return put(sink, "stuck-channel", "hint", &text, json);
+}
+
+/// Of one goroutine nobody knows that it should be woken: it may wait for a signal, or for its end.
+static bool is_stuck(const struct go_awaited *c)
+{
+	return c->channel && !c->timer && !c->reached && (uint64_t)c->waiters + c->others > 1;
+}
+
+/// Looks for channels among the first @n of @list, and sorts that.
+static int report_all_stuck(struct go_goroutines *gs, struct go_awaited *list, size_t n,
+			    const struct report_sink *sink)
+{
+	size_t shown = 0;
+	int r = go_reach_mark(gs, list, n);
+	if (r <= 0)
+		return r;
+	qsort(list, n, sizeof(*list), by_count);
+	r = 0;
+	for (size_t i = 0; r == 0 && i < n && shown < STUCK_SHOWN; i++)
+		if (is_stuck(&list[i])) {
+			r = report_stuck(gs, &list[i], sink);
+			shown++;
+		}
+	return r;
+}
+
+/// What many wait for, and unless @all wait, what nobody can end.
+static int report_awaited(struct go_goroutines *gs, bool all, const struct report_sink *sink)
+{
+	_cleanup_free_ struct go_awaited *list = NULL;
 	size_t n = 0;
-	int r = count_crowds(gs, &list, &n);
+	int r = count_waiters(gs, &list, &n);
 	if (r < 0 || !n)
 		return r;
 	qsort(list, n, sizeof(*list), by_count);
-	for (size_t i = 0; r == 0 && i < n && i < CROWDS_SHOWN && list[i].count >= CROWD_MIN; i++)
+	for (size_t i = 0; r == 0 && i < n && i < CROWDS_SHOWN && list[i].waiters >= CROWD_MIN; i++)
 		r = report_crowd(gs, &list[i], sink);
-	return r;
+	return r == 0 && !all ? report_all_stuck(gs, list, MIN(n, (size_t)GO_AWAITED_MAX), sink) :
+				r;
 }
 
 int go_findings_report(struct go_goroutines *gs, const struct report_sink *sink)
@@ -243,7 +296,7 @@ int go_findings_report(struct go_goroutines *gs, const struct report_sink *sink)
 	if (r == 0)
 		r = report_blocked(&t, sink);
 	if (r == 0)
-		r = report_crowds(gs, sink);
+		r = report_awaited(gs, !t.outside, sink);
 	if (r == 0)
 		r = report_long(&t, sink);
 	return r == 0 ? report_backlog(gs, &t, sink) : r;

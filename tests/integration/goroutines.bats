@@ -324,6 +324,51 @@ counts() {
 	[ "$(jq '.runtimes[0].goroutines | length' "$DIR/stdout")" = 0 ]
 }
 
+# ---- findings --------------------------------------------------------------------------------
+
+# stuck_with WHO: a core of gostuck, where that is who else has the channel.
+stuck_with() {
+	go_start gostuck -held="$1"
+	show --json
+	cp "$DIR/stdout" "$DIR/json"
+	STUCK=$(jq -c '[.runtimes[0].findings[] | select(.finding == "stuck-channel")]' "$DIR/json")
+}
+
+@test "findings: a channel that nobody has who can go on" {
+	need_command jq
+	stuck_with none
+	jq -e 'length == 1 and (.[0] | .count == 12 and .others == 0 and .certainty == "hint" and
+		.kind == "channel")' <<<"$STUCK"
+	# It is the one that they wait for.
+	jq -e --argjson stuck "$STUCK" '[.runtimes[0].goroutines[].blocked_on // [] | .[] |
+		select(.address == $stuck[0].object)] | length == 12' "$DIR/json"
+	show
+	grep -qE '^  - perhaps: 12 goroutines wait for the channel at 0x[0-9a-f]+ \(chan receive\); no ' \
+		"$DIR/stdout"
+	target_ok
+	snapctl goroutines "$PID"
+	expect 0
+	grep -q '^  - perhaps: 12 goroutines wait for the channel ' "$DIR/stdout"
+	unharmed
+}
+
+@test "findings: a channel that only those have who wait for one another" {
+	need_command jq
+	stuck_with waiting
+	jq -e 'map([.count, .others]) == [[13, 1], [1, 1]]' <<<"$STUCK"
+}
+
+@test "findings: a channel that somebody has, directly or not" {
+	need_command jq
+	local who
+	for who in sleeping structure syscall running global chain; do
+		stuck_with "$who"
+		[ "$STUCK" = '[]' ] || fail "$who: $STUCK"
+		jq -e '.runtimes[0].findings | any(.finding == "many-waiters")' "$DIR/json"
+		target_quit
+	done
+}
+
 # ---- JSON ------------------------------------------------------------------------------------
 
 # The keys of objects, without those that are names themselves.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "goopen.h"
 
+#include <inttypes.h>
+
 /*
  * The whole analysis, on the program of goprogram.h in every version and on both machines, and on
  * what is left of it when parts are missing.
@@ -441,6 +443,175 @@ static void test_backlog(void **state _unused_)
 	gocore_deinit(&p.gc);
 }
 
+// ---- a channel that nobody can use ---------------------------------------------------------
+
+/// Two goroutines wait for the first channel, and their sudogs alone have it.
+static void stuck(struct goprogram *p)
+{
+	gocore_set(&p->gc, p->objects[GOPROGRAM_SUDOG1], GO_SUDOG_WAITLINK, 0);
+	goprogram_wait(p, GOPROGRAM_SELECT, "chan receive");
+}
+
+/// Puts a word where only goroutine @g has it.
+static void put_on_stack(struct goprogram *p, enum goprogram_object g, uint64_t word)
+{
+	assert_true(gocore_u64(&p->gc, gocore_get(&p->gc, p->objects[g] + 8) - 32, word));
+}
+
+/// Are there @waiters and @others? 0: there is no such finding.
+static void check_stuck(struct goprogram *p, uint64_t waiters, uint64_t others)
+{
+	struct golines l = { 0 };
+	char want[32];
+	goopen_analyze(&l, &p->gc, all);
+	assert_null(l.err);
+	const struct json *f = finding(&l, "stuck-channel");
+	assert_int_equal(f != NULL, waiters != 0);
+	if (f) {
+		(void)snprintf(want, sizeof(want), "0x%" PRIx64, p->objects[GOPROGRAM_CHAN0]);
+		check_text(f, "object", want);
+		check_text(f, "kind", "channel");
+		check_text(f, "certainty", "hint");
+		assert_int_equal(json_get_u64(f, "count", 0), waiters);
+		assert_int_equal(json_get_u64(f, "others", 9), others);
+	}
+	golines_deinit(&l);
+}
+
+static void nobody_has_it(struct goprogram *p)
+{
+	check_stuck(p, 0, 0); // one waits for another channel as well, and may go on
+	stuck(p);
+	check_stuck(p, 2, 0);
+	gocore_set(&p->gc, p->objects[GOPROGRAM_SELECT], GO_G_ATOMICSTATUS, 6);
+	check_stuck(p, 0, 0); // one may wait for what it likes
+}
+
+static void waiter_has_it(struct goprogram *p)
+{
+	uint64_t lock = p->objects[GOPROGRAM_CHAN1] + 4;
+	stuck(p);
+	put_on_stack(p, GOPROGRAM_LOCK, p->objects[GOPROGRAM_CHAN0]);
+	assert_true(gocore_u64(&p->gc, gocore_get(&p->gc, p->objects[GOPROGRAM_LOCK] + 8) - 40,
+			       p->objects[GOPROGRAM_CHAN0])); // twice
+	check_stuck(p, 2, 1);
+	put_on_stack(p, GOPROGRAM_SLEEP, lock - 257);
+	check_stuck(p, 2, 1);
+	put_on_stack(p, GOPROGRAM_SLEEP, lock - 256); // may unlock it
+	check_stuck(p, 0, 0);
+	put_on_stack(p, GOPROGRAM_SLEEP, lock);
+	check_stuck(p, 0, 0);
+	put_on_stack(p, GOPROGRAM_SLEEP, lock + 1);
+	check_stuck(p, 2, 1);
+}
+
+static void somebody_has_it(struct goprogram *p)
+{
+	static const enum goprogram_object users[] = { GOPROGRAM_SYSTEM, GOPROGRAM_RUNNING,
+						       GOPROGRAM_SYSCALL, GOPROGRAM_SLEEP };
+	uint64_t chan = p->objects[GOPROGRAM_CHAN0];
+	uint64_t box = gocore_alloc(&p->gc, GOCORE_HEAP, 160) + 16;
+	stuck(p);
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+		put_on_stack(p, users[i], chan);
+		check_stuck(p, 0, 0);
+		put_on_stack(p, users[i], chan + 8);
+		check_stuck(p, 2, 0);
+		put_on_stack(p, users[i], box); // what has it
+		gocore_u64(&p->gc, box + 120, chan);
+		check_stuck(p, 0, 0);
+		gocore_u64(&p->gc, box + 120, 0);
+		gocore_u64(&p->gc, box + 128, chan);
+		check_stuck(p, 2, 0);
+		gocore_u64(&p->gc, box + 128, 0);
+		put_on_stack(p, users[i], 0);
+	}
+	p->gc.threads[1].regs.fp = chan; // a register like any other
+	check_stuck(p, 0, 0);
+	p->gc.threads[1].regs.fp = 0;
+	// Whoever has a sudog has seen who waits, and no more.
+	put_on_stack(p, GOPROGRAM_SLEEP, p->objects[GOPROGRAM_SUDOG1]);
+	check_stuck(p, 2, 0);
+	put_on_stack(p, GOPROGRAM_SLEEP, 0);
+	// What it is to begin with.
+	gocore_set(&p->gc, p->objects[GOPROGRAM_SLEEP], GO_G_ATOMICSTATUS, 1);
+	uint64_t saved = p->objects[GOPROGRAM_SLEEP] + (uint64_t)p->gc.layout.offset[GO_G_SCHED_G];
+	gocore_u64(&p->gc, box, chan);
+	gocore_u64(&p->gc, saved + 8, box);
+	check_stuck(p, 0, 0);
+	gocore_u64(&p->gc, saved + 8, 0);
+	check_stuck(p, 2, 0);
+}
+
+static void global_has_it(struct goprogram *p)
+{
+	uint64_t variable = gocore_alloc(&p->gc, GOCORE_DATA, 64);
+	uint64_t chan = p->objects[GOPROGRAM_CHAN0];
+	static const enum go_field parts[][2] = { { GO_MODULE_DATA, GO_MODULE_EDATA },
+						  { GO_MODULE_BSS, GO_MODULE_EBSS } };
+	stuck(p);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		gocore_set(&p->gc, p->gc.module, parts[i][0], variable + 16);
+		gocore_set(&p->gc, p->gc.module, parts[i][1], variable + 32);
+		for (uint64_t at = 8; at <= 32; at += 8) {
+			gocore_u64(&p->gc, variable + at, chan);
+			if (at == 8 || at == 32)
+				check_stuck(p, 2, 0);
+			else
+				check_stuck(p, 0, 0);
+			gocore_u64(&p->gc, variable + at, 0);
+		}
+	}
+}
+
+/// The table of semaphores knows all that wait for some, and is no user of them.
+static void table_has_it(struct goprogram *p)
+{
+	stuck(p);
+	put_on_stack(p, GOPROGRAM_LOCK, p->objects[GOPROGRAM_CHAN0]);
+	gocore_set(&p->gc, p->gc.module, GO_MODULE_BSS, p->gc.semtable - 16);
+	gocore_set(&p->gc, p->gc.module, GO_MODULE_EBSS,
+		   p->gc.semtable + (uint64_t)GO_SEMTABLE_ROOTS * 128 + 16);
+	check_stuck(p, 2, 1);
+}
+
+static void timer_has_it(struct goprogram *p)
+{
+	uint64_t chan = p->objects[GOPROGRAM_CHAN0];
+	stuck(p);
+	gocore_u64(&p->gc, chan + (uint64_t)p->gc.layout.offset[GO_HCHAN_ELEMSIZE], 24);
+	check_stuck(p, 2, 0);
+	if (p->gc.minor < 23) // time.Time, with room for one
+		gocore_set(&p->gc, chan, GO_HCHAN_DATAQSIZ, 1);
+	else
+		gocore_set(&p->gc, chan, GO_HCHAN_TIMER, p->objects[GOPROGRAM_TIMER]);
+	check_stuck(p, 0, 0);
+}
+
+/// What cannot be read may have it.
+static void unreadable_has_it(struct goprogram *p)
+{
+	struct gocore *gc = &p->gc;
+	stuck(p);
+	gc->n_threads = 1; // that of the one that runs is gone
+	check_stuck(p, 0, 0);
+	gc->n_threads = 2;
+	check_stuck(p, 2, 0);
+	gocore_set(gc, p->objects[GOPROGRAM_SLEEP], GO_G_STACK_HI, UINT64_MAX >> 8);
+	check_stuck(p, 0, 0);
+}
+
+static void test_stuck(void **state _unused_)
+{
+	each_version(nobody_has_it);
+	each_version(waiter_has_it);
+	each_version(somebody_has_it);
+	each_version(global_has_it);
+	each_version(table_has_it);
+	each_version(timer_has_it);
+	each_version(unreadable_has_it);
+}
+
 // ---- crashes -------------------------------------------------------------------------------
 
 /// The runtime keeps what it printed last in a ring, which may begin anywhere.
@@ -663,7 +834,7 @@ int main(void)
 		cmocka_unit_test(test_leaked),	       cmocka_unit_test(test_backlog),
 		cmocka_unit_test(test_fatal),	       cmocka_unit_test(test_kernel_signal),
 		cmocka_unit_test(test_caught_signal),  cmocka_unit_test(test_no_crash),
-		cmocka_unit_test(test_damaged_list),
+		cmocka_unit_test(test_damaged_list),   cmocka_unit_test(test_stuck),
 		cmocka_unit_test(test_no_stacks),      cmocka_unit_test(test_no_heap),
 		cmocka_unit_test(test_no_threads),     cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_flipped_bits),

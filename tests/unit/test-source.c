@@ -45,6 +45,43 @@ static void check(struct source *src, uint64_t offset, size_t len, size_t want)
 	free(buf);
 }
 
+/// What is read once is the same, and costs as much as is read unless it is there already.
+static void check_once(struct source *src, uint64_t offset, size_t len, size_t want, uint64_t cost)
+{
+	uint8_t buf[256];
+	uint64_t before = source_bytes_read(src);
+	assert_true(len <= sizeof(buf));
+	assert_int_equal(source_read_once(src, offset, buf, len), want);
+	for (size_t i = 0; i < want; i++)
+		assert_int_equal(buf[i], byte_at(offset + i));
+	assert_int_equal(source_bytes_read(src) - before, cost);
+}
+
+static void test_once(void **state _unused_)
+{
+	enum { SIZE = 200000, BLOCK = 65536 };
+	_cleanup_strbuf_ struct strbuf bytes = { 0 };
+	struct source *src;
+	for (size_t i = 0; i < SIZE; i++) {
+		uint8_t byte = byte_at(i);
+		add(&bytes, &byte, 1);
+	}
+	int fd = make_file(&bytes);
+	assert_ok(source_create(fd, SOURCE_FILE, &src));
+	uint64_t before = source_bytes_read(src);
+	check(src, BLOCK, 1, 1);
+	assert_int_equal(source_bytes_read(src) - before, BLOCK);
+	check_once(src, BLOCK + 100, 200, 200, 0);
+	check_once(src, 100, 200, 200, 200);
+	check_once(src, 100, 200, 200, 200); // not kept
+	check_once(src, BLOCK - 100, 200, 200, 200); // begins in a block that is not
+	check_once(src, SIZE - 100, 200, 100, 100);
+	check_once(src, SIZE, 200, 0, 0);
+	check_once(src, UINT64_MAX, 1, 0, 0);
+	source_destroy(src);
+	assert_int_equal(close(fd), 0);
+}
+
 static void check_all(struct source *src, uint64_t size)
 {
 	uint64_t random = 3;
@@ -461,7 +498,7 @@ static void test_zstd_damaged_frame(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_plain), cmocka_unit_test(test_once),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_pipe),

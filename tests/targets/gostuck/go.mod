@@ -1,0 +1,3 @@
+module example.com/gostuck
+
+go 1.18
