@@ -146,6 +146,7 @@ void elf_find_build_id(struct span notes, struct elf_build_id *ret)
 	while (elf_next_note(&notes, &note)) {
 		if (note.type == NT_GNU_BUILD_ID && !strcmp(note.owner, "GNU")) {
 			set_build_id(note.desc, ret);
+			ret->gnu = true;
 			return;
 		}
 		if (note.type == NT_GO_BUILD_ID && !strcmp(note.owner, "Go") && !ret->size)

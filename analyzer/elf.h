@@ -59,6 +59,7 @@ enum { ELF_BUILD_ID_MAX = 64 };
 struct elf_build_id {
 	uint8_t bytes[ELF_BUILD_ID_MAX];
 	size_t size; ///< 0: none
+	bool gnu; ///< the GNU build ID, not that of Go
 };
 
 /// Finds the GNU build ID, or else the hash of the Go build ID, among @notes.

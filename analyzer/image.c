@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/fd.h"
+#include "debuglink.h"
 
 enum {
 	PAGE = 4096,
@@ -212,24 +213,60 @@ static void read_gnu_id(const struct elf_file *elf, struct elf_build_id *ret)
 		elf_build_id(elf, ret);
 }
 
-/// What debug packages have for this program. What is no such file counts as none.
-static void open_debug(struct image *image)
+static void close_debug(struct image *image)
 {
-	struct elf_build_id id, want;
-	read_gnu_id(&image->elf, &want);
-	if (!want.size)
-		return;
-	image->debug_fd = image->opener->open(image->opener->userdata, "", &want, false);
-	if (image->debug_fd < 0)
-		return;
+	elf_deinit(&image->debug);
+	source_destroy(image->debug_source);
+	snap_closep(&image->debug_fd);
+	image->debug_source = NULL;
+	image->debug_fd = -EBADF;
+}
+
+/// Takes @fd as the file with debugging information if it is an ELF file and the right one: its
+/// build ID is @want, or it is what @link says and has no other one of the same kind.
+static bool take_debug(struct image *image, int fd, const struct elf_build_id *want,
+		       const struct debuglink *link)
+{
+	struct elf_build_id id = { 0 };
+	if (fd < 0)
+		return false;
+	image->debug_fd = fd;
 	struct snap_error *err = source_create(image->debug_fd, SOURCE_FILE, &image->debug_source);
 	if (!err)
 		err = elf_init(&image->debug, image->debug_source);
 	if (!err)
 		read_gnu_id(&image->debug, &id);
-	if (err || !elf_build_id_equal(&id, &want))
-		elf_deinit(&image->debug);
+	bool same = want->size && elf_build_id_equal(&id, want);
+	if (link)
+		same = (same || !want->size || !id.size || id.gnu != want->gnu) && !err &&
+		       debuglink_fits(link, image->debug_source);
+	if (err || !same)
+		close_debug(image);
 	snap_error_destroy(err);
+	return image->debug_source != NULL;
+}
+
+/// What debug packages have for this program, or what it has a link to. What is no such file counts
+/// as none.
+static void open_debug(struct image *image)
+{
+	const struct image_opener *opener = image->opener;
+	struct elf_build_id want;
+	struct debuglink link;
+	read_gnu_id(&image->elf, &want);
+	if (want.size && take_debug(image, opener->open(opener->userdata, "", &want, false), &want,
+				    NULL))
+		return;
+	if (!debuglink_read(&image->elf, &link))
+		return;
+	for (size_t i = 0; i < DEBUGLINK_PLACES; i++) {
+		_cleanup_free_ char *name = debuglink_place(&link, image->name, i);
+		if (!name || (name[0] == '.' && !image->is_program))
+			continue;
+		if (take_debug(image, opener->open(opener->userdata, name, NULL, name[0] == '.'),
+			       &want, &link))
+			return;
+	}
 }
 
 const struct elf_file *image_debug(struct image *image)

@@ -63,10 +63,24 @@ static int open_by_id(const char *build_id)
 	return -ENOENT;
 }
 
+/// What is beside the program that the user named.
+static int open_beside(const char *exe, const char *name)
+{
+	_cleanup_free_ char *path = NULL;
+	const char *slash = strrchr(exe, '/');
+	if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - exe) : 0, exe, name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	return open_regular(AT_FDCWD, path);
+}
+
 int opener_open(const struct opener *opener, const char *name, const char *build_id,
 		bool is_program)
 {
 	int fd = -ENOENT;
+	if (!strncmp(name, "./", 2))
+		return is_program && opener->exe ? open_beside(opener->exe, name) : -ENOENT;
 	if (is_program && opener->exe)
 		return open_regular(AT_FDCWD, opener->exe);
 	if (is_program && opener->piddir >= 0) // also when it was deleted or replaced

@@ -15,6 +15,7 @@ struct opener {
 	int piddir; ///< /proc/PID of the process whose files are meant; negative: those of ours
 };
 
-/// Returns a descriptor, or a negative errno. @build_id is in hexadecimal, or NULL.
+/// Returns a descriptor, or a negative errno. @build_id is in hexadecimal, or NULL. Of a program, a
+/// @name that begins with "./" is that of a file beside the one that the user named, if he did.
 int opener_open(const struct opener *opener, const char *name, const char *build_id,
 		bool is_program);

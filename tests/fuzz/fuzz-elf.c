@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "analyzer/elf.h"
+#include "analyzer/debuglink.h"
 #include "common/fd.h"
 #include "gopatch.h"
 
@@ -43,6 +43,12 @@ static void check_file(const struct elf_file *elf, size_t size)
 	elf_build_id(elf, &id);
 	REQUIRE(id.size <= ELF_BUILD_ID_MAX);
 	REQUIRE(elf_build_id_equal(&id, &id) == (id.size != 0));
+	struct debuglink link;
+	if (!debuglink_read(elf, &link))
+		return;
+	size_t len = strnlen(link.name, sizeof(link.name));
+	REQUIRE(len && len < sizeof(link.name) && !strchr(link.name, '/'));
+	(void)debuglink_fits(&link, elf->source);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -149,6 +149,62 @@ pretending() { # VERSION
 	said=$("$GOARGS" expected "$DIR/json" "$SOURCE") || fail "$said"
 }
 
+# A program without build ID, what was taken from it in FILE, and a link to that.
+linked() { # PROGRAM FILE
+	objcopy --only-keep-debug "$PROGRAM" "$2"
+	objcopy --strip-all -R .note.gnu.build-id --add-gnu-debuglink="$2" "$PROGRAM" "$1"
+	core_of "$1"
+	mv "$2" "$2.away"
+	list "$CORE"
+	jq -e '[.. | objects | select(has("arguments"))] == []' "$DIR/json"
+}
+
+all_arguments() { # SNAPCTL-OPTION...
+	local said
+	list "$CORE" "$@"
+	said=$("$GOARGS" expected "$DIR/json" "$SOURCE") || fail "$said"
+}
+
+@test "a separate file with debugging information, by the program's link to it" {
+	need_command python3 jq objcopy
+	built 1.27 values values
+	mkdir -p "$DIR/a/.debug" "$DIR/b/.debug"
+	linked "$DIR/a/prog" "$DIR/prog.debug"
+	cp "$DIR/prog.debug.away" "$DIR/a/prog.debug"
+	all_arguments
+	mv "$DIR/a/prog.debug" "$DIR/a/.debug"
+	all_arguments
+	# Beside the program that the user names.
+	mv "$DIR/a/prog" "$DIR/b"
+	all_arguments --exe "$DIR/b/prog" # where it was, there is still the file
+	mv "$DIR/a/.debug/prog.debug" "$DIR/b"
+	all_arguments --exe "$DIR/b/prog"
+	(cd "$DIR/b" && all_arguments --exe prog)
+	mv "$DIR/b/prog.debug" "$DIR/b/.debug"
+	all_arguments --exe "$DIR/b/prog"
+}
+
+@test "a separate file with debugging information, by the link, below /usr/lib/debug" {
+	need_root
+	need_command python3 jq objcopy
+	built 1.27 values values
+	linked "$DIR/prog" "$DIR/prog.debug"
+	mkdir -p "/usr/lib/debug$DIR"
+	at_end "rm -f '/usr/lib/debug$DIR/prog.debug'; rmdir -p '/usr/lib/debug$DIR' 2>/dev/null || true"
+	cp "$DIR/prog.debug.away" "/usr/lib/debug$DIR/prog.debug"
+	all_arguments
+}
+
+@test "a separate file that the link does not mean is not used" {
+	need_command jq objcopy
+	built 1.27 values values
+	linked "$DIR/prog" "$DIR/prog.debug"
+	cp "$DIR/prog.debug.away" "$DIR/prog.debug"
+	printf x >>"$DIR/prog.debug"
+	list "$CORE"
+	jq -e '[.. | objects | select(has("arguments"))] == []' "$DIR/json"
+}
+
 @test "damaged debugging information costs the arguments only" {
 	local offset
 	need_command jq readelf
