@@ -7,9 +7,9 @@
 #include <sys/ptrace.h>
 
 /**
- * DOC: Kernel constants newer than the headers of the oldest supported distribution
+ * DOC: Constants of kernel and ELF newer than the headers of the oldest supported distribution
  *
- * Debian 12 ships the headers of Linux 6.1. Every user probes at run time.
+ * Debian 12 ships the headers of Linux 6.1 and glibc 2.36. Every user probes at run time.
  */
 
 #ifndef NT_X86_SHSTK
@@ -20,6 +20,9 @@
 #endif
 #ifndef NT_GDB_TDESC
 #define NT_GDB_TDESC 0xff000000 ///< gdb's target description, owner "GDB"
+#endif
+#ifndef ELFCOMPRESS_ZSTD
+#define ELFCOMPRESS_ZSTD 2 ///< glibc 2.37
 #endif
 
 #ifndef PAGEMAP_SCAN // Linux 6.7, include/uapi/linux/fs.h

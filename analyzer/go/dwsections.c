@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
+
+#include "common/compat.h"
 
 enum {
 	// The debugging information of Kubernetes and of Docker: 30 to 60 MiB. The analyzer as a
@@ -13,6 +16,8 @@ enum {
 	// What deflate can make of a byte: zlib.net/zlib_tech.html. More is a lie, and not
 	// allocated.
 	RATIO_MAX = 1032,
+	// And zstd: a block of 128 KiB that is one byte repeated has four (RFC 8878, 3.1.1.2).
+	ZSTD_RATIO_MAX = 32 << 10,
 	ZDEBUG_HEAD_BYTES = 12, // "ZLIB" and a size in big-endian order
 };
 
@@ -28,8 +33,9 @@ static bool read_chdr(const struct elf_file *elf, struct dw_section *s)
 {
 	Elf64_Chdr head;
 	if (source_read(elf->source, s->shdr->sh_offset, &head, sizeof(head)) != sizeof(head) ||
-	    head.ch_type != ELFCOMPRESS_ZLIB)
+	    (head.ch_type != ELFCOMPRESS_ZLIB && head.ch_type != ELFCOMPRESS_ZSTD))
 		return false;
+	s->packing = head.ch_type == ELFCOMPRESS_ZLIB ? DW_ZLIB : DW_ZSTD;
 	s->size = head.ch_size;
 	s->skip = sizeof(head);
 	return true;
@@ -43,6 +49,7 @@ static bool read_zdebug(const struct elf_file *elf, struct dw_section *s)
 	    memcmp(head, "ZLIB", 4) != 0)
 		return false;
 	memcpy(&size, head + 4, sizeof(size));
+	s->packing = DW_ZLIB;
 	s->size = be64toh(size);
 	s->skip = sizeof(head);
 	return true;
@@ -56,12 +63,13 @@ static bool read_head(const struct elf_file *elf, struct dw_section *s, bool zde
 	if (shdr->sh_type == SHT_NOBITS || shdr->sh_offset > file_size ||
 	    shdr->sh_size > file_size - shdr->sh_offset)
 		return false;
-	s->deflated = zdebug || shdr->sh_flags & SHF_COMPRESSED;
 	s->size = shdr->sh_size;
-	if (s->deflated && !(zdebug ? read_zdebug(elf, s) : read_chdr(elf, s)))
+	if (zdebug ? !read_zdebug(elf, s) :
+		     shdr->sh_flags & SHF_COMPRESSED && !read_chdr(elf, s))
 		return false;
+	uint64_t ratio = s->packing == DW_ZSTD ? ZSTD_RATIO_MAX : RATIO_MAX;
 	return s->size && s->size <= SECTION_MAX_BYTES && s->skip <= shdr->sh_size &&
-	       s->size / RATIO_MAX <= shdr->sh_size;
+	       s->size / ratio <= shdr->sh_size;
 }
 
 bool dw_sections_init(struct dw_sections *sections, const struct elf_file *elf)
@@ -110,6 +118,20 @@ static uint8_t *inflate_all(const uint8_t *in, size_t in_size, size_t size)
 	return data;
 }
 
+/// The same of zstd. What it unpacks to is all that it needs memory for, whatever its window.
+static uint8_t *unpack_zstd(const uint8_t *in, size_t in_size, size_t size)
+{
+	uint8_t *data = malloc(size + 1);
+	if (!data)
+		return NULL;
+	if (ZSTD_decompress(data, size, in, in_size) != size) { // errors are larger than any size
+		free(data);
+		return NULL;
+	}
+	data[size] = '\0';
+	return data;
+}
+
 static uint8_t *load(const struct elf_file *elf, const struct dw_section *s)
 {
 	size_t size = s->shdr->sh_size;
@@ -120,9 +142,10 @@ static uint8_t *load(const struct elf_file *elf, const struct dw_section *s)
 		free(bytes);
 		return NULL;
 	}
-	if (!s->deflated)
+	if (s->packing == DW_PLAIN)
 		return bytes;
-	uint8_t *data = inflate_all(bytes + s->skip, size - s->skip, s->size);
+	uint8_t *data = (s->packing == DW_ZSTD ? unpack_zstd : inflate_all)(
+		bytes + s->skip, size - s->skip, s->size);
 	free(bytes);
 	return data;
 }

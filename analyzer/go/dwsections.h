@@ -8,8 +8,8 @@
  * DOC: Sections of debugging information
  *
  * Go's linker compresses them: until 1.18 as .zdebug_* with a head of its own, since then by
- * SHF_COMPRESSED. They are read and inflated when somebody asks for one, not before, and only those
- * that types and arguments are found in.
+ * SHF_COMPRESSED. Other linkers and objcopy can use zstd for that. They are read and unpacked when
+ * somebody asks for one, not before, and only those that types and arguments are found in.
  */
 
 enum dw_section_index {
@@ -26,15 +26,21 @@ enum dw_section_index {
 	DW_LIBRARY_SECTIONS = DW_LOC, ///< those before it are what libdwarf gets
 };
 
+enum dw_packing {
+	DW_PLAIN,
+	DW_ZLIB,
+	DW_ZSTD,
+};
+
 struct dw_sections {
 	const struct elf_file *elf; ///< borrowed
 	struct dw_section {
 		char name[20]; ///< ".debug_info", whatever it is called in the file
 		const Elf64_Shdr *shdr; ///< NULL: there is none
-		uint64_t size; ///< inflated
-		uint64_t skip; ///< bytes before the deflated ones
-		bool deflated;
-		bool bad; ///< could not be read or inflated
+		uint64_t size; ///< unpacked
+		uint64_t skip; ///< bytes before the packed ones
+		enum dw_packing packing;
+		bool bad; ///< could not be read or unpacked
 		uint8_t *data; ///< NULL: nobody has asked for it
 	} list[DW_SECTIONS];
 };

@@ -37,7 +37,7 @@ static size_t take_sections(const uint8_t *data, size_t size, struct godwarf_sec
 			.name = names[(data[0] & 15) % ARRAY_SIZE(names)],
 			.data = data + 3,
 			.size = bytes,
-			.packing = (data[0] >> PACKING_SHIFT & PACKING_MASK) % 3,
+			.packing = data[0] >> PACKING_SHIFT & PACKING_MASK,
 			.lie = data[0] & LIE ? bytes * 2 + 1 : 0,
 		};
 		data += bytes + 3;

@@ -149,6 +149,21 @@ pretending() { # VERSION
 	said=$("$GOARGS" expected "$DIR/json" "$SOURCE") || fail "$said"
 }
 
+@test "debugging information that is compressed, in every way that objcopy knows" {
+	local how none='' type
+	need_command python3 objcopy readelf
+	built 1.27 values values
+	for how in none zlib zstd; do
+		objcopy "--compress-debug-sections=$how" "$PROGRAM" "$DIR/prog" 2>/dev/null ||
+			{ none+=" $how" && continue; }
+		type=$(readelf -tW "$DIR/prog" | grep -A 4 ' \.debug_info$' | sed -nE 's/^ +(ZLIB|ZSTD).*/\1/p')
+		[ "${type,,}" = "${how#none}" ] || fail "$how: '$type'"
+		core_of "$DIR/prog"
+		all_arguments
+	done
+	[ -z "$none" ] || skip "objcopy does not know$none"
+}
+
 # A program without build ID, what was taken from it in FILE, and a link to that.
 linked() { # PROGRAM FILE
 	objcopy --only-keep-debug "$PROGRAM" "$2"

@@ -269,7 +269,8 @@ who_includes() {
 
 @test "dependency law: each library has its place" {
 	same law "common/json.c" found "$(who_includes 'json')"
-	same law "analyzer/source.c
+	same law "analyzer/go/dwsections.c
+analyzer/source.c
 cmd/snapctl/unpack.c
 dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
 	same law "analyzer/sandbox.c" found "$(who_includes seccomp)"

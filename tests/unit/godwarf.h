@@ -4,8 +4,10 @@
 #include <elf.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "analyzer/elf.h"
+#include "common/compat.h"
 #include "common/fd.h"
 #include "common/strbuf.h"
 #include "gocore.h"
@@ -13,7 +15,7 @@
 /**
  * DOC: Files with debugging information
  *
- * Puts given sections into an ELF file, as they are or compressed in either way of Go's linker.
+ * Puts given sections into an ELF file, as they are or compressed in one of three ways.
  * godwarf_sample() makes the sections of a program with one structure and one function.
  */
 
@@ -21,6 +23,7 @@ enum godwarf_packing {
 	GODWARF_PLAIN,
 	GODWARF_COMPRESSED, ///< SHF_COMPRESSED
 	GODWARF_ZDEBUG,
+	GODWARF_ZSTD, ///< SHF_COMPRESSED as well
 };
 
 struct godwarf_section {
@@ -33,6 +36,18 @@ struct godwarf_section {
 
 enum { GODWARF_SECTIONS_MAX = 16 };
 
+static inline void godwarf_zstd(const struct godwarf_section *s, uint64_t size, struct strbuf *file)
+{
+	Elf64_Chdr chdr = { .ch_type = ELFCOMPRESS_ZSTD, .ch_size = size, .ch_addralign = 1 };
+	size_t packed = ZSTD_compressBound(s->size);
+	_cleanup_free_ uint8_t *bytes = malloc(packed);
+	GOCORE_CHECK(bytes);
+	packed = ZSTD_compress(bytes, packed, s->data, s->size, 1);
+	GOCORE_CHECK(!ZSTD_isError(packed));
+	gocore_add(file, &chdr, sizeof(chdr));
+	gocore_add(file, bytes, packed);
+}
+
 static inline void godwarf_pack(const struct godwarf_section *s, struct strbuf *file)
 {
 	uint64_t size = s->lie ? s->lie : s->size, big = htobe64(size);
@@ -40,6 +55,10 @@ static inline void godwarf_pack(const struct godwarf_section *s, struct strbuf *
 	uLongf packed = compressBound(s->size);
 	if (s->packing == GODWARF_PLAIN) {
 		gocore_add(file, s->data, s->size);
+		return;
+	}
+	if (s->packing == GODWARF_ZSTD) {
+		godwarf_zstd(s, size, file);
 		return;
 	}
 	_cleanup_free_ uint8_t *bytes = malloc(packed);
@@ -72,7 +91,10 @@ static inline void godwarf_file(const struct godwarf_section *list, size_t n, st
 		Elf64_Shdr *s = &shdrs[i + 1];
 		s->sh_name = (uint32_t)names.len;
 		s->sh_type = SHT_PROGBITS;
-		s->sh_flags = list[i].packing == GODWARF_COMPRESSED ? SHF_COMPRESSED : 0;
+		s->sh_flags = list[i].packing == GODWARF_COMPRESSED ||
+					      list[i].packing == GODWARF_ZSTD ?
+				      SHF_COMPRESSED :
+				      0;
 		s->sh_offset = ret->len;
 		godwarf_pack(&list[i], ret);
 		s->sh_size = ret->len - s->sh_offset;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Debugging information: of a program that does not exist, in the three ways to pack it; damaged.
+ * Debugging information: of a program that does not exist, in the four ways to pack it; damaged.
  *
  * test-dwarf compare FILE MINOR compares the structures of a real program with our tables, for
  * tests/integration/golang-dwarf.bats.
@@ -54,7 +54,7 @@ static void make_file(struct file *f, enum godwarf_packing packing, uint64_t lie
 
 static void test_layout(void **state _unused_)
 {
-	for (enum godwarf_packing p = GODWARF_PLAIN; p <= GODWARF_ZDEBUG; p++) {
+	for (enum godwarf_packing p = GODWARF_PLAIN; p <= GODWARF_ZSTD; p++) {
 		struct file f;
 		struct go_layout layout;
 		make_file(&f, p, 0);
@@ -138,7 +138,7 @@ static void test_lies(void **state _unused_)
 {
 	static const uint64_t lies[] = { 1, 10, 100000, 1ULL << 31, 1ULL << 40, UINT64_MAX };
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++)
-		for (enum godwarf_packing p = GODWARF_COMPRESSED; p <= GODWARF_ZDEBUG; p++) {
+		for (enum godwarf_packing p = GODWARF_COMPRESSED; p <= GODWARF_ZSTD; p++) {
 			struct file f;
 			struct go_layout layout;
 			make_file(&f, p, lies[i]);
@@ -148,6 +148,32 @@ static void test_lies(void **state _unused_)
 				assert_int_equal(go_dwarf_layout(dw, &layout), 0);
 			assert_true(!dw || lies[i] < 1ULL << 31); // not even tried
 			go_dwarf_close(dw);
+			close_file(&f);
+		}
+}
+
+/// All zeros: as much from as little as each can, and a byte more than it can.
+static void test_ratio(void **state _unused_)
+{
+	enum { SIZE = 8 << 20 };
+	_cleanup_free_ char *zeros = calloc(1, SIZE);
+	assert_non_null(zeros);
+	for (enum godwarf_packing p = GODWARF_COMPRESSED; p <= GODWARF_ZSTD; p++)
+		for (uint64_t lie = 0; lie < 2; lie++) {
+			const struct godwarf_section list[] = {
+				{ "debug_abbrev", godwarf_abbrev, sizeof(godwarf_abbrev), p, 0 },
+				{ "debug_info", zeros, SIZE, p, lie ? SIZE + 1 : 0 },
+			};
+			struct file f = { 0 };
+			struct dw_sections sections;
+			godwarf_file(list, ARRAY_SIZE(list), &f.bytes);
+			open_file(&f, gocore_memfd(f.bytes.data, f.bytes.len));
+			assert_true(dw_sections_init(&sections, &f.elf));
+			const uint8_t *data = dw_section_data(&sections, DW_INFO);
+			assert_int_equal(data != NULL, !lie);
+			if (data)
+				assert_memory_equal(data, zeros, SIZE);
+			dw_sections_deinit(&sections);
 			close_file(&f);
 		}
 }
@@ -221,7 +247,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_layout), cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_lies),   cmocka_unit_test(test_none),
-		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_cut),    cmocka_unit_test(test_ratio),
 	};
 	if (argc == 4 && !strcmp(argv[1], "compare"))
 		return compare(argv[2], argv[3]);
