@@ -205,7 +205,6 @@ static void inherit(struct reading *r, struct snap_mapping *map)
 	const uint32_t access = SNAP_MAP_READ | SNAP_MAP_WRITE | SNAP_MAP_EXEC;
 	const struct snap_mapping *k = find_known(r, map);
 	uint64_t size = map->end - map->start;
-	bool changed = !k || (k->flags ^ map->flags) & access;
 	if (k) {
 		map->flags = (k->flags & ~access) | (map->flags & access);
 		map->rss_bytes = MIN(k->rss_bytes, size);
@@ -217,8 +216,9 @@ static void inherit(struct reading *r, struct snap_mapping *map)
 	}
 	if (!k && map->inode && map->flags & (SNAP_MAP_SHARED | SNAP_MAP_UNLINKED))
 		find_unlinked(r->piddir, map);
+	// One that cannot be written to now may have been for a while.
 	if (!map->anon_bytes && !map->swap_bytes && !(map->flags & SNAP_MAP_SHARED) &&
-	    (changed || map->flags & SNAP_MAP_WRITE) && livemem_written(r->mem, map))
+	    livemem_written(r->mem, map))
 		map->anon_bytes = size;
 }
 
