@@ -60,7 +60,7 @@ struct worker {
 	uint64_t plain_uid; ///< see find_plain_uid(), or UINT64_MAX
 	struct reserve reserve;
 	struct forecast forecast;
-	struct precopy precopy; ///< its core is NULL when nothing is copied in advance
+	struct precopy precopy; ///< looks at the running process, also when all is copied later
 	uint64_t first_offset; ///< of the segments in the core
 	bool short_of_space; ///< the core that is wanted has no room
 	struct core *core;
@@ -132,10 +132,11 @@ static uint32_t effective_filter(const struct job *job, const struct snapshot *s
 }
 
 static struct snap_error *make_plan(const struct worker *w, const struct snapshot *snap,
-				    struct memsource *source, struct plan **ret)
+				    struct memsource *source, const struct plan *before,
+				    struct plan **ret)
 {
 	return plan_create_again(snap, source, effective_filter(&w->job, snap), plan_flags(&w->job),
-				 w->precopy.plan, ret);
+				 before, ret);
 }
 
 static void describe_process(const struct snapshot *snap, struct json *json)
@@ -347,27 +348,54 @@ static struct snap_error *choose_strategy(struct worker *w, const struct snapsho
 	return NULL;
 }
 
+/// What was mapped since the first look is copied in advance too.
+static struct snap_error *look_again(struct worker *w, struct memsource **ret_source)
+{
+	struct precopy *p = &w->precopy;
+	const struct look *before = precopy_look(p);
+	struct look *look = &p->looks[p->n_looks++];
+	struct snap_error *err = capture_inspect(w->capture, &look->known, ret_source);
+	if (!err)
+		err = capture_follow(w->capture, &look->known);
+	if (!err)
+		err = make_plan(w, &look->known, *ret_source, before->plan, &look->plan);
+	if (!err)
+		err = plan_cut_along(look->plan, before->plan);
+	return err ? err : core_create_over(&look->known, look->plan, before->core, &look->core);
+}
+
+static struct snap_error *copy_rounds(struct worker *w, struct memsource *source)
+{
+	struct precopy *p = &w->precopy;
+	struct core_progress progress = { on_progress, w };
+	bool again;
+	w->phase = "copying in advance";
+	w->total_bytes = precopy_look(p)->plan->dump_bytes;
+	abort_on_term = precopy_look(p)->core;
+	if (terminated)
+		core_abort(precopy_look(p)->core);
+	struct snap_error *err = precopy_first(p, source, w->spool, count_threads(), &progress,
+					       &again);
+	abort_on_term = NULL; // the rest does not take long
+	if (!err && again)
+		err = look_again(w, &source);
+	return err ? err : precopy_rest(p, source, w->spool, count_threads());
+}
+
 /// Copies in advance what can be. Falls back to copying while it stands still, if it may.
 static struct snap_error *copy_in_advance(struct worker *w, struct memsource *source)
 {
-	struct precopy *p = &w->precopy;
-	struct snap_error *err = capture_follow(w->capture, &p->known);
+	struct look *look = precopy_look(&w->precopy);
+	struct snap_error *err = capture_follow(w->capture, &look->known);
 	if (err && w->job.flags & JOB_PRECOPY)
 		return snap_error_wrap(err, "the memory of process %d cannot be copied in advance",
 				       w->ref.pid);
 	if (err) {
 		snap_error_destroy(err);
 		w->forecast.best = STRATEGY_COPY;
-		return core_reserve(p->core, source, count_threads(), false, &w->reserve);
+		return core_reserve(look->core, source, count_threads(), false, &w->reserve);
 	}
-	struct core_progress progress = { on_progress, w };
-	w->phase = "copying in advance";
-	w->total_bytes = p->plan->dump_bytes;
-	abort_on_term = p->core;
-	if (terminated)
-		core_abort(p->core);
-	err = precopy_run(p, source, w->spool, count_threads(), &progress);
-	abort_on_term = NULL;
+	err = copy_rounds(w, source);
 	if (err && err->code == SNAP_NO_SPACE && w->job.flags & JOB_KEEP_PARTIAL) {
 		// What is most useful gets the room there is, and that is found out later.
 		snap_error_destroy(err);
@@ -378,20 +406,20 @@ static struct snap_error *copy_in_advance(struct worker *w, struct memsource *so
 		return NULL;
 	}
 	if (!err)
-		reserve_set_spill(&w->reserve, precopy_spill_bytes(p));
+		reserve_set_spill(&w->reserve, precopy_spill_bytes(&w->precopy));
 	return err;
 }
 
 /// Makes all ready that can be before the process is stopped.
 static struct snap_error *prepare(struct worker *w, struct memsource *source)
 {
-	struct precopy *p = &w->precopy;
-	uint64_t first = core_first_offset(&p->known, count_tasks(w));
+	struct look *look = precopy_look(&w->precopy);
+	uint64_t first = core_first_offset(&look->known, count_tasks(w));
 	// The layout cannot change any more when there are more threads or mappings later.
 	w->first_offset = w->forecast.best == STRATEGY_PRECOPY ? 2 * first : first;
-	struct snap_error *err = core_create(&p->known, p->plan, w->first_offset, &p->core);
+	struct snap_error *err = core_create(&look->known, look->plan, w->first_offset, &look->core);
 	if (!err)
-		err = reserve_room(w, p->core, source);
+		err = reserve_room(w, look->core, source);
 	if (!err && w->forecast.best == STRATEGY_PRECOPY)
 		err = copy_in_advance(w, source);
 	return err;
@@ -401,20 +429,19 @@ static struct snap_error *prepare(struct worker *w, struct memsource *source)
 static struct snap_error *look_first(struct worker *w, struct json **ret)
 {
 	struct memsource *source;
-	struct precopy *p = &w->precopy;
-	struct plan *plan = NULL;
-	struct snap_error *err = capture_inspect(w->capture, &p->known, &source);
+	w->precopy.n_looks = 1;
+	struct look *look = precopy_look(&w->precopy);
+	struct snap_error *err = capture_inspect(w->capture, &look->known, &source);
 	if (!err)
-		err = make_plan(w, &p->known, source, &plan);
-	p->plan = plan;
+		err = make_plan(w, &look->known, source, NULL, &look->plan);
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
-		err = check_space(w, plan);
+		err = check_space(w, look->plan);
 	if (!err)
-		err = choose_strategy(w, &p->known, plan);
+		err = choose_strategy(w, &look->known, look->plan);
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
 		err = prepare(w, source);
 	if (!err && w->job.flags & JOB_DRY_RUN)
-		*ret = describe_plan(w, &p->known, plan, count_tasks(w));
+		*ret = describe_plan(w, &look->known, look->plan, count_tasks(w));
 	return err;
 }
 
@@ -431,11 +458,12 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 					  struct memsource *source, struct plan **ret_plan)
 {
 	bool again = w->forecast.best == STRATEGY_PRECOPY;
-	struct snap_error *err = make_plan(w, snap, source, ret_plan);
+	const struct look *look = precopy_look(&w->precopy);
+	struct snap_error *err = make_plan(w, snap, source, look->plan, ret_plan);
 	if (!err && again)
-		err = plan_cut_along(*ret_plan, w->precopy.plan);
+		err = plan_cut_along(*ret_plan, look->plan);
 	if (!err)
-		err = again ? core_create_over(snap, *ret_plan, w->precopy.core, &w->core) :
+		err = again ? core_create_over(snap, *ret_plan, look->core, &w->core) :
 			      core_create(snap, *ret_plan, w->first_offset, &w->core);
 	if (err)
 		return err;

@@ -48,6 +48,7 @@ struct core {
 	uint64_t *offsets; ///< of each segment in the file
 	uint64_t notes_offset, notes_bytes; ///< all but procsnap's own
 	uint64_t note_room, size;
+	uint64_t data_offset; ///< where segments begin
 	bool *held; ///< of each segment: where it was in the file already; NULL: all are
 	bool distrust; ///< something could not be read before: read all again
 	struct stale {
@@ -110,6 +111,7 @@ static uint64_t lay_out_head(struct core *c)
 static void lay_out(struct core *c, uint64_t first_offset)
 {
 	uint64_t pos = MAX(lay_out_head(c), first_offset);
+	c->data_offset = pos;
 	for (size_t i = 0; i < c->plan->n; i++) {
 		c->offsets[i] = pos;
 		pos += c->plan->segments[i].dump_bytes;
@@ -127,9 +129,12 @@ static void add_stale(struct core *c, uint64_t start, uint64_t end)
 /// The segments of @before and of the plan are both in the order of addresses.
 static void lay_out_over(struct core *c, const struct core *before)
 {
-	uint64_t pos = MAX(lay_out_head(c), before->size);
-	bool fits = before->plan->n && lay_out_head(c) <= before->offsets[0];
+	uint64_t head = lay_out_head(c), pos = MAX(head, before->size);
+	bool fits = head <= before->data_offset;
 	size_t j = 0;
+	c->data_offset = fits ? before->data_offset : pos;
+	for (size_t i = 0; fits && i < before->n_stale; i++)
+		add_stale(c, before->stale[i].start, before->stale[i].end);
 	uint64_t used = 0; // of segment j of before
 	for (size_t i = 0; i < c->plan->n; i++) {
 		const struct plan_segment *seg = &c->plan->segments[i];
@@ -158,8 +163,8 @@ static void lay_out_over(struct core *c, const struct core *before)
 	for (; fits && j < before->plan->n; j++, used = 0)
 		add_stale(c, before->offsets[j] + used,
 			  before->offsets[j] + before->plan->segments[j].dump_bytes);
-	if (!fits && before->plan->n)
-		add_stale(c, before->offsets[0], before->size);
+	if (!fits)
+		add_stale(c, before->data_offset, before->size);
 	c->size = pos;
 	for (size_t i = 0; i < before->gaps.n; i++)
 		c->distrust |= before->gaps.list[i].reason == GAP_UNREADABLE;
@@ -190,7 +195,8 @@ static struct snap_error *create(const struct snapshot *snap, const struct plan 
 	c->offsets = calloc(plan->n, sizeof(*c->offsets));
 	if (before) {
 		c->held = calloc(plan->n + 1, sizeof(*c->held));
-		c->stale = calloc(2 * plan->n + before->plan->n + 1, sizeof(*c->stale));
+		c->stale = calloc(2 * plan->n + before->plan->n + before->n_stale + 1,
+				  sizeof(*c->stale));
 	}
 	struct snap_error *err = c->offsets && !c->held == !before && !c->stale == !before ?
 					 order_by_address(plan, &c->order) :
@@ -657,12 +663,9 @@ static void *copy_direct_main(void *userdata)
 /// Makes a hole of what lies between @end of the notes and the first segment.
 static void give_back_head(const struct core *c, int fd, uint64_t end)
 {
-	uint64_t first = c->plan->n ? c->offsets[0] : 0;
-	for (size_t i = 1; c->held && i < c->plan->n; i++) // these are in no order
-		first = MIN(first, c->offsets[i]);
-	if (end < first)
+	if (end < c->data_offset)
 		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)end,
-				(off_t)(first - end));
+				(off_t)(c->data_offset - end));
 }
 
 /// Runs @fn in @threads threads, this one among them, and @extra in @n_extra more.
@@ -728,7 +731,7 @@ static void *reserve_main(void *userdata)
 void core_reserve_head(struct core *c, int fd)
 {
 	if (c->plan->n)
-		(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)c->offsets[0]);
+		(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)c->data_offset);
 }
 
 struct snap_error *core_set_priorities(struct core *c, const struct priorities *priorities)
@@ -801,6 +804,8 @@ struct snap_error *core_copy(struct core *c, struct memsource *source, int fd,
 					     c->direct_fd >= 0 ? DIRECT_THREADS : 0,
 					     copy_direct_main);
 	snap_closep(&c->direct_fd);
+	for (size_t i = 0; c->held && i < c->plan->n; i++)
+		c->held[i] = true; // should it be copied once more
 	return err ? err : TAKE_PTR(c->error);
 }
 

@@ -44,7 +44,8 @@ struct snap_error *core_create(const struct snapshot *snap, const struct plan *p
  * same process and whose memory was copied already, so that what is in both keeps its place.
  *
  * @plan must have been cut along that of @before (plan_cut_along()). What @before has and this one
- * does not becomes a hole in the end. @before must outlive it.
+ * does not becomes a hole in the end. @before must outlive it, and may itself be laid out over
+ * another one.
  */
 struct snap_error *core_create_over(const struct snapshot *snap, const struct plan *plan,
 				    const struct core *before, struct core **ret) _must_check_;

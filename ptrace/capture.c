@@ -242,7 +242,8 @@ struct snap_error *capture_follow(struct capture *c, const struct snapshot *know
 		return err;
 	// It stops one thread for a moment, and the worker may get stuck in that moment.
 	deadman_arm(FOLLOW_NS);
-	err = track_begin(c->ref, c->procfd, known, &c->track);
+	err = c->track ? track_extend(c->track, known) :
+			 track_begin(c->ref, c->procfd, known, &c->track);
 	deadman_disarm();
 	if (err)
 		return err;

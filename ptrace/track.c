@@ -213,15 +213,26 @@ static struct snap_error *make_uffd(struct injector *i)
 	return i->error;
 }
 
-static struct snap_error *watch_all(struct track *t, const struct snapshot *snap)
+static bool is_watched(const struct track *t, uint64_t addr)
 {
-	t->ranges = calloc(MIN(snap->n_mappings, (size_t)RANGES_MAX), sizeof(*t->ranges));
-	if (!t->ranges)
+	for (size_t i = 0; i < t->n; i++)
+		if (t->ranges[i].start <= addr && addr < t->ranges[i].end)
+			return true;
+	return false;
+}
+
+struct snap_error *track_extend(struct track *t, const struct snapshot *snap)
+{
+	size_t known = t->n, room = MIN(known + snap->n_mappings, (size_t)RANGES_MAX);
+	struct range *ranges = reallocarray(t->ranges, MAX(room, (size_t)1), sizeof(*ranges));
+	if (!ranges)
 		return snap_error_oom();
-	for (size_t i = 0; i < snap->n_mappings && t->n < RANGES_MAX; i++) {
+	t->ranges = ranges;
+	for (size_t i = 0; i < snap->n_mappings && t->n < room; i++) {
 		const struct snap_mapping *map = &snap->mappings[i];
-		// EBUSY: it has a userfaultfd of its own; EINVAL: it is not there any more.
-		if (track_follows(map) && watch(t->uffd, map->start, map->end) == 0)
+		// EINVAL: it is not there any more.
+		if (track_follows(map) && !(known && is_watched(t, map->start)) &&
+		    watch(t->uffd, map->start, map->end) == 0)
 			t->ranges[t->n++] = (struct range){ map->start, map->end };
 	}
 	return NULL;
@@ -263,7 +274,7 @@ struct snap_error *track_begin(const struct pidref *ref, int procfd, const struc
 	int r = enable(t->uffd);
 	if (r < 0)
 		return snap_error_errno(SNAP_FAILED, -r, "the kernel cannot follow writes");
-	err = watch_all(t, snap);
+	err = track_extend(t, snap);
 	if (err)
 		return err;
 	*ret = TAKE_PTR(t);

@@ -41,6 +41,8 @@ bool track_follows(const struct snap_mapping *map);
  */
 struct snap_error *track_begin(const struct pidref *ref, int procfd, const struct snapshot *snap,
 			       struct track **ret) _must_check_;
+/// Follows the mappings of a later look @snap too.
+struct snap_error *track_extend(struct track *track, const struct snapshot *snap) _must_check_;
 /// Ends it, and frees it. May be called while the process runs, is stopped, or is gone.
 void track_end(struct track *track);
 DEFINE_CLEANUP(struct track *, track_end);

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "dumper/pages.h"
 #include "dumper/reserve.h"
@@ -19,15 +20,18 @@ enum {
 	// A round that leaves more than this part of what the last one had is the last one.
 	SHRINK_PERCENT = 70,
 	SPILL_MAX_BYTES = 512 << 20,
+	LONG_NS = 300 * 1000 * 1000,
 	NICE = 10,
 	SLICE_NS = 100 * 1000, // the least there is
 };
 
 void precopy_deinit(struct precopy *p)
 {
-	core_destroy(p->core);
-	plan_destroy(p->plan);
-	snapshot_deinit(&p->known);
+	for (size_t i = LOOKS_MAX; i-- > 0;) { // the later ones lie over the earlier ones
+		core_destroy(p->looks[i].core);
+		plan_destroy(p->looks[i].plan);
+		snapshot_deinit(&p->looks[i].known);
+	}
 	*p = (struct precopy){ 0 };
 }
 
@@ -41,15 +45,15 @@ struct sched_wishes {
 };
 
 /**
- * Lets this thread, and those it starts, run when nobody else wants the CPU, or else for short
- * whiles: the process that is copied needs it more. Not SCHED_IDLE, which on a busy machine would
- * mean never.
+ * Lets this thread, and those it starts, take the CPU from others for short whiles only, and with
+ * @nice less often: the process that is copied needs it more. Not SCHED_IDLE, which on a busy
+ * machine would mean never.
  */
-static void be_polite(void)
+static void be_polite(int nice)
 {
 	struct sched_wishes wishes = { .size = sizeof(wishes),
 				       .policy = SCHED_OTHER,
-				       .nice = NICE,
+				       .nice = nice,
 				       .runtime = SLICE_NS };
 	// Before Linux 6.12 the runtime is ignored.
 	(void)syscall(SYS_sched_setattr, 0, &wishes, 0);
@@ -64,29 +68,30 @@ struct copying {
 	struct snap_error *error;
 };
 
-/// The first round, of all memory.
 static void *first_main(void *userdata)
 {
 	struct copying *c = userdata;
+	const struct look *look = precopy_look(c->precopy);
 	// More than the page cache takes at once waits for the disk anyway.
-	bool direct = c->precopy->plan->data_bytes > reserve_dirty_room();
-	be_polite();
-	c->error = core_copy(c->precopy->core, c->source, c->fd, NULL, (c->threads + 1) / 2,
+	bool direct = look->plan->data_bytes > reserve_dirty_room();
+	be_polite(NICE);
+	c->error = core_copy(look->core, c->source, c->fd, NULL, c->threads,
 			     direct ? CORE_DIRECT : 0, c->progress);
-	c->precopy->left_bytes = core_copied(c->precopy->core);
+	c->precopy->left_bytes = core_copied(look->core);
 	return NULL;
 }
 
-/// The others. They are short, and what is written during one is what the next has to copy.
-static struct snap_error *copy_again(struct precopy *p, const struct copying *c)
+/// These rounds are short, and what is written during one the next has to copy.
+static void *rest_main(void *userdata)
 {
-	for (p->rounds = 1; p->rounds < ROUNDS_MAX; p->rounds++) {
+	struct copying *c = userdata;
+	struct precopy *p = c->precopy;
+	struct core *core = precopy_look(p)->core;
+	be_polite(0);
+	for (int round = 1; !c->error && round < ROUNDS_MAX; round++) {
 		uint64_t before = p->left_bytes;
-		struct snap_error *err = core_copy(p->core, c->source, c->fd, NULL, c->threads,
-						   CORE_AGAIN, NULL);
-		if (err)
-			return err;
-		p->left_bytes = core_copied(p->core);
+		c->error = core_copy(core, c->source, c->fd, NULL, c->threads, CORE_AGAIN, NULL);
+		p->left_bytes = core_copied(core);
 		if (p->left_bytes <= LITTLE_BYTES ||
 		    p->left_bytes > before / 100 * SHRINK_PERCENT)
 			break;
@@ -94,16 +99,33 @@ static struct snap_error *copy_again(struct precopy *p, const struct copying *c)
 	return NULL;
 }
 
-struct snap_error *precopy_run(struct precopy *p, struct memsource *source, int fd,
-			       unsigned int threads, const struct core_progress *progress)
+/// In a thread of its own, since not everybody may become less polite again; with half the CPUs.
+static struct snap_error *run(struct copying *c, void *(*fn)(void *))
 {
-	struct copying c = { p, source, fd, threads, progress, NULL };
-	pthread_t thread; // of its own, since not everybody may become less polite again
-	int r = pthread_create(&thread, NULL, first_main, &c);
+	pthread_t thread;
+	c->threads = (c->threads + 1) / 2;
+	int r = pthread_create(&thread, NULL, fn, c);
 	if (r)
 		return snap_error_errno(SNAP_FAILED, r, "cannot start a thread");
 	(void)pthread_join(thread, NULL);
-	return c.error ? c.error : copy_again(p, &c);
+	return c->error;
+}
+
+struct snap_error *precopy_first(struct precopy *p, struct memsource *source, int fd,
+				 unsigned int threads, const struct core_progress *progress,
+				 bool *ret_again)
+{
+	uint64_t begin = snap_now_ns();
+	struct snap_error *err =
+		run(&(struct copying){ p, source, fd, threads, progress, NULL }, first_main);
+	*ret_again = snap_now_ns() - begin > LONG_NS;
+	return err;
+}
+
+struct snap_error *precopy_rest(struct precopy *p, struct memsource *source, int fd,
+				unsigned int threads)
+{
+	return run(&(struct copying){ p, source, fd, threads, NULL, NULL }, rest_main);
 }
 
 size_t precopy_spill_bytes(const struct precopy *p)
