@@ -232,13 +232,15 @@ static int scan_follow(struct livemem *mem, const struct snap_mapping *map, uint
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)vec,
-		.vec_len = MIN(max, (size_t)SCAN_BATCH),
+		// Each with what is between it and the one before: of no region there may be no room
+		// to tell, since it is not told again.
+		.vec_len = MIN(max / 2, (size_t)SCAN_BATCH),
 		.category_mask = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO,
 	};
-	int n = map->flags & SNAP_MAP_SHARED || map->inode ? -EPERM :
-							     scan_ioctl(mem, arg, &walk_end);
+	bool left_out = map->flags & SNAP_MAP_SHARED || map->inode || max < 2;
+	int n = left_out ? -EPERM : scan_ioctl(mem, arg, &walk_end);
 	if (n < 0) { // not followed, or not any more: that is for later
 		*ret = (struct mem_range){ start, end, MEM_HELD };
 		return n == -ESRCH ? n : 1;
