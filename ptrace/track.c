@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -36,6 +37,7 @@ enum {
 
 struct track {
 	int uffd;
+	int lock; ///< held as long as this follows
 	bool reports_holes;
 	struct range {
 		uint64_t start, end;
@@ -230,11 +232,30 @@ struct snap_error *track_extend(struct track *t, const struct snapshot *snap)
 	t->ranges = ranges;
 	for (size_t i = 0; i < snap->n_mappings && t->n < room; i++) {
 		const struct snap_mapping *map = &snap->mappings[i];
-		// EINVAL: it is not there any more.
-		if (track_follows(map) && !(known && is_watched(t, map->start)) &&
-		    watch(t->uffd, map->start, map->end) == 0)
+		if (!track_follows(map) || (known && is_watched(t, map->start)))
+			continue;
+		int r = watch(t->uffd, map->start, map->end);
+		if (r == -EBUSY)
+			return snap_error_new(SNAP_FAILED, "somebody else follows its writes");
+		if (r == 0) // else it is not there any more
 			t->ranges[t->n++] = (struct range){ map->start, map->end };
 	}
+	return NULL;
+}
+
+/**
+ * One may follow a process at a time: notes of writes are for whoever asks first, and two would
+ * each miss what the other got. Only who may trace the process can open this file of it, and the
+ * kernel gives it back when we are killed.
+ */
+static struct snap_error *lock(int procfd, int *ret)
+{
+	_cleanup_close_ int fd = openat(procfd, "pagemap", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return snap_error_new(SNAP_FAILED, "its pages cannot be looked at");
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return snap_error_new(SNAP_FAILED, "it is being copied in advance already");
+	*ret = TAKE_FD(fd);
 	return NULL;
 }
 
@@ -263,7 +284,10 @@ struct snap_error *track_begin(const struct pidref *ref, int procfd, const struc
 	if (!t)
 		return snap_error_oom();
 	t->uffd = -EBADF;
+	t->lock = -EBADF;
 	struct snap_error *err = check(procfd, &t->reports_holes);
+	if (!err)
+		err = lock(procfd, &t->lock);
 	if (err)
 		return err;
 	struct injector injector = { .ref = ref, .procfd = procfd, .snap = snap, .uffd = -EBADF };
@@ -294,6 +318,7 @@ void track_end(struct track *t)
 		}
 	}
 	snap_closep(&t->uffd);
+	snap_closep(&t->lock);
 	free(t->ranges);
 	free(t);
 }
