@@ -91,7 +91,10 @@ uint64_t arch_pc(const struct arch_regs *regs);
  */
 void arch_thunk(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
 		uint8_t code[ARCH_THUNK_BYTES], struct arch_regs *ret_entry);
-/// Do these bytes begin like a thunk? One whose worker was killed stays where it was.
+/**
+ * Are these bytes a thunk, or one that was written word by word from its beginning, or erased from
+ * its end, and not all of it? One whose worker was killed stays where it was.
+ */
 bool arch_is_thunk(const uint8_t code[ARCH_THUNK_BYTES]);
 /// What the system call returned, negative errno included, of a thread at the end of it.
 int64_t arch_result(const struct arch_regs *regs);

@@ -142,6 +142,16 @@ static bool poke(pid_t tid, uint64_t addr, const uint8_t code[ARCH_THUNK_BYTES])
 	return true;
 }
 
+/// The other way round, so that what is left of a thunk always begins like one.
+static bool erase(pid_t tid, uint64_t addr)
+{
+	for (size_t i = ARCH_THUNK_BYTES; i > 0; i -= sizeof(uint64_t))
+		if (ptrace(PTRACE_POKEDATA, tid, (void *)(uintptr_t)(addr + i - sizeof(uint64_t)),
+			   NULL) < 0)
+			return false;
+	return true;
+}
+
 /// Is there nothing, or only what another worker had no time to take away?
 static bool cave_free(pid_t tid, uint64_t addr)
 {
@@ -249,14 +259,13 @@ static bool suits(struct injection *in, bool filtered)
  */
 static void run_thunk(struct injection *in)
 {
-	static const uint8_t nothing[ARCH_THUNK_BYTES];
 	struct tracee *t = &in->tracee;
 	uint8_t code[ARCH_THUNK_BYTES];
 	struct arch_regs regs;
 	arch_thunk(&in->home, in->cave, in->call, code, &regs);
 	if (!poke(t->tid, in->cave, code)) {
 		in->why = "its vDSO cannot be written to";
-		(void)poke(t->tid, in->cave, nothing);
+		(void)erase(t->tid, in->cave);
 		return;
 	}
 	in->why = "it was interrupted";
@@ -266,7 +275,7 @@ static void run_thunk(struct injection *in)
 	if (!run_to(t, PTRACE_SYSCALL, SYSCALL_STOP)) {
 		// It has done nothing yet, and gets its signal as if we had not been there.
 		if (t->state == TRACEE_STOPPED && arch_set_regs(t->tid, &in->home) == 0)
-			(void)poke(t->tid, in->cave, nothing);
+			(void)erase(t->tid, in->cave);
 		return;
 	}
 	if (!run_to(t, PTRACE_SYSCALL, SYSCALL_STOP) || arch_get_regs(t->tid, &regs) < 0)
@@ -289,7 +298,7 @@ static void run_thunk(struct injection *in)
 	    !run_to(t, PTRACE_CONT, EVENT_STOP))
 		return;
 	if (arch_set_regs(t->tid, &in->home) == 0)
-		(void)poke(t->tid, in->cave, nothing);
+		(void)erase(t->tid, in->cave);
 }
 
 /**
