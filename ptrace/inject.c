@@ -25,6 +25,7 @@ enum {
 	// Threads that are looked at, and of these tried.
 	CANDIDATES = 64,
 	TRIES = 8,
+	PLACES = 4, // for thunks
 	POLL_NS = 200 * 1000,
 	// A thread that sleeps stops at once; one that runs when it has a CPU.
 	STOP_NS = 100 * 1000 * 1000,
@@ -36,7 +37,9 @@ struct injection {
 	const struct pidref *ref;
 	const struct arch_call *call;
 	pid_t self; ///< as TracerPid says it
+	uint64_t room; ///< the end of the vDSO
 	uint64_t cave; ///< where the thunk goes
+	bool left; ///< a thread has yet to run the rest of its thunk
 	struct tracee tracee;
 	struct arch_regs home; ///< with which the thread goes on
 	const char *why; ///< a thread was not used
@@ -152,18 +155,41 @@ static bool erase(pid_t tid, uint64_t addr)
 	return true;
 }
 
-/// Is there nothing, or only what another worker had no time to take away?
-static bool cave_free(pid_t tid, uint64_t addr)
+enum cave { CAVE_FREE, CAVE_THUNK, CAVE_OTHER };
+
+static enum cave look_into(pid_t tid, uint64_t addr)
 {
 	static const uint8_t nothing[ARCH_THUNK_BYTES];
 	uint8_t code[ARCH_THUNK_BYTES];
 	for (size_t i = 0; i < sizeof(code); i += sizeof(uint64_t)) {
 		uint64_t word;
 		if (!peek_word(tid, addr + i, &word))
-			return false;
+			return CAVE_OTHER;
 		memcpy(code + i, &word, sizeof(word));
 	}
-	return !memcmp(code, nothing, sizeof(code)) || arch_is_thunk(code);
+	return !memcmp(code, nothing, sizeof(code)) ? CAVE_FREE :
+	       arch_is_thunk(code)		    ? CAVE_THUNK :
+						      CAVE_OTHER;
+}
+
+/**
+ * Finds a place for a thunk. Returns 0 when there is none.
+ *
+ * A thunk that was left may still be needed: by a thread that a signal interrupted in it, and whose
+ * handler has not come back yet. So it is only replaced when there is no room elsewhere.
+ */
+static uint64_t find_place(pid_t tid, uint64_t end)
+{
+	enum cave last = CAVE_OTHER;
+	for (uint64_t i = 1; i <= PLACES; i++) {
+		enum cave found = look_into(tid, end - i * ARCH_THUNK_BYTES);
+		if (found == CAVE_FREE)
+			return end - i * ARCH_THUNK_BYTES;
+		if (found == CAVE_OTHER)
+			break;
+		last = found;
+	}
+	return last == CAVE_THUNK ? end - ARCH_THUNK_BYTES : 0;
 }
 
 /// struct ptrace_rseq_configuration, which glibc 2.36 does not declare.
@@ -240,12 +266,13 @@ static bool suits(struct injection *in, bool filtered)
 		in->why = "it dispatches its system calls itself";
 		return false;
 	}
-	if (filtered && ask_filters(in) < 0) {
-		in->why = "a seccomp filter might kill it for userfaultfd()";
+	in->cave = find_place(t->tid, in->room);
+	if (!in->cave) {
+		in->why = "its vDSO has no room";
 		return false;
 	}
-	if (!cave_free(t->tid, in->cave)) {
-		in->why = "its vDSO has no room";
+	if (filtered && ask_filters(in) < 0) {
+		in->why = "a seccomp filter might kill it for userfaultfd()";
 		return false;
 	}
 	return true;
@@ -271,11 +298,12 @@ static void run_thunk(struct injection *in)
 	in->why = "it was interrupted";
 	if (arch_set_regs(t->tid, &regs) < 0)
 		return;
+	in->left = true;
 	// Two stops for a system call: when it begins and when it ends.
 	if (!run_to(t, PTRACE_SYSCALL, SYSCALL_STOP)) {
 		// It has done nothing yet, and gets its signal as if we had not been there.
 		if (t->state == TRACEE_STOPPED && arch_set_regs(t->tid, &in->home) == 0)
-			(void)erase(t->tid, in->cave);
+			in->left = !erase(t->tid, in->cave);
 		return;
 	}
 	if (!run_to(t, PTRACE_SYSCALL, SYSCALL_STOP) || arch_get_regs(t->tid, &regs) < 0)
@@ -298,7 +326,7 @@ static void run_thunk(struct injection *in)
 	    !run_to(t, PTRACE_CONT, EVENT_STOP))
 		return;
 	if (arch_set_regs(t->tid, &in->home) == 0)
-		(void)erase(t->tid, in->cave);
+		in->left = !erase(t->tid, in->cave);
 }
 
 /**
@@ -349,14 +377,14 @@ static void try_thread(struct injection *in, int procfd, pid_t tid, bool filtere
 		tracee_release(&in->tracee);
 }
 
-/// The room behind the image of the vDSO: the last bytes of its mapping. 0: there is no vDSO.
-static uint64_t find_cave(const struct snapshot *snap)
+/// The room behind the image of the vDSO ends with its mapping. 0: there is no vDSO.
+static uint64_t find_room(const struct snapshot *snap)
 {
 	for (size_t i = 0; i < snap->n_mappings; i++) {
 		const struct snap_mapping *map = &snap->mappings[i];
 		if (map->flags & SNAP_MAP_SPECIAL && map->flags & SNAP_MAP_EXEC &&
 		    !strcmp(snap_mapping_name(snap, map), "[vdso]"))
-			return map->end - ARCH_THUNK_BYTES;
+			return map->end;
 	}
 	return 0;
 }
@@ -365,7 +393,7 @@ const char *inject_obstacle(int procfd, const struct snapshot *snap)
 {
 	struct candidate list[CANDIDATES];
 	const char *why = "it has no thread to do it";
-	if (!find_cave(snap))
+	if (!find_room(snap))
 		return "it has no vDSO";
 	return find_candidates(procfd, list, &why) ? NULL : why;
 }
@@ -376,14 +404,14 @@ struct snap_error *inject_descriptor(const struct pidref *ref, int procfd,
 {
 	struct injection in = {
 		.ref = ref, .call = call, 
-		.self = gettid(), .cave = find_cave(snap), .fd = -EBADF,
+		.self = gettid(), .room = find_room(snap), .fd = -EBADF,
 		.why = "it has no thread to do it"
 	};
 	struct candidate list[CANDIDATES];
-	if (!in.cave)
+	if (!in.room)
 		return snap_error_new(SNAP_FAILED, "it has no vDSO");
 	size_t n = find_candidates(procfd, list, &in.why);
-	for (size_t i = 0; i < MIN(n, (size_t)TRIES) && in.fd < 0; i++)
+	for (size_t i = 0; i < MIN(n, (size_t)TRIES) && in.fd < 0 && !in.left; i++)
 		try_thread(&in, procfd, list[i].tid, list[i].rank & 1);
 	if (in.fd < 0)
 		return snap_error_new(SNAP_FAILED, "%s", in.why);
