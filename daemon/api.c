@@ -386,6 +386,7 @@ static const struct parameter dump_parameters[] = {
 	{ "spoolFileDescriptor", PARAMETER_NUMBER, false },
 	{ "filter", PARAMETER_NUMBER, false },
 	{ "all", PARAMETER_BOOL, false },
+	{ "mode", PARAMETER_TEXT, false },
 	{ "withBinaries", PARAMETER_BOOL, false },
 	{ "stacks", PARAMETER_BOOL, false },
 	{ "noSummary", PARAMETER_BOOL, false },
