@@ -31,6 +31,7 @@
 #include "cmd/corehook/place.h"
 #include "cmd/corehook/take.h"
 #include "common/corepattern.h"
+#include "common/crashverdict.h"
 #include "common/fd.h"
 
 enum {
@@ -56,11 +57,8 @@ static void complain(const struct crash *crash, const char *what)
 /// For the record: what the daemon said, and where it crashed.
 static void add_answer(const struct answer *answer, const struct json *place, struct json *result)
 {
-	static const char *const keys[] = { "decided", "action", "reason", "suppressed" };
 	json_set_shared(result, "place", place);
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (json_get(answer->told, keys[i]))
-			json_set_shared(result, keys[i], json_get(answer->told, keys[i]));
+	crashverdict_copy(answer->told, result);
 }
 
 /// The copier: all of the work. Returns its exit status.

@@ -138,3 +138,13 @@ int summary_replay(const struct json *root,
 			r = replay_kind(root, k, fn, userdata);
 	return r < 0 ? r : replay_runtimes(json_get(root, "runtimes"), fn, userdata);
 }
+
+struct json *summary_of_go(const struct json *go)
+{
+	if (!json_is_object(go))
+		return NULL;
+	struct json *root = json_new_object(), *runtimes = json_new_array();
+	json_add(runtimes, json_share(go));
+	json_set(root, "runtimes", runtimes);
+	return root;
+}

@@ -28,3 +28,6 @@ const char *summary_list(const char *kind);
 int summary_replay(const struct json *root,
 		   int (*fn)(void *userdata, const char *kind, const struct json *value),
 		   void *userdata);
+/// One of a single Go program, what a worker has found ("go" of its result); owned by the caller,
+/// NULL when @go is none.
+struct json *summary_of_go(const struct json *go);

@@ -266,6 +266,18 @@ static void set_usage(const struct manager *manager, struct json *reply)
 	json_set_u64(reply, "storeFreeBytes", usage.free_bytes);
 }
 
+static void set_crashes(const struct manager *manager, struct json *reply)
+{
+	if (!manager->crashes)
+		return;
+	struct crashes_counts counts = crashes_count(manager->crashes);
+	json_set_u64(reply, "crashesCopying", counts.copying);
+	json_set_u64(reply, "crashesWaiting", counts.waiting);
+	json_set_u64(reply, "crashesQueued", counts.queued);
+	json_set_u64(reply, "crashesKept", counts.kept);
+	json_set_u64(reply, "crashesKeptBytes", counts.kept_bytes);
+}
+
 static struct snap_error *status(struct manager *manager, struct connection *connection,
 				 const struct call *call _unused_)
 {
@@ -277,6 +289,7 @@ static struct snap_error *status(struct manager *manager, struct connection *con
 	json_set_u64(reply, "connections", server_connections(manager->server));
 	json_set_u64(reply, "unsentRecords", recorder_waiting(manager->recorder));
 	set_usage(manager, reply);
+	set_crashes(manager, reply);
 	connection_reply(connection, reply, -EBADF);
 	return NULL;
 }

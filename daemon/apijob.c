@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/str.h"
+#include "common/summary.h"
 
 enum {
 	STATUS_MAX = 64 << 10,
@@ -287,24 +288,13 @@ static struct snap_error *publish(struct apijob *job, const struct json *result,
 
 // ---- the record ----------------------------------------------------------------------------
 
-/// The Go program of a result as common/summary.h has it; NULL when there is none.
-static struct json *summary_of(const struct json *result)
-{
-	const struct json *go = json_get(result, "go");
-	if (!json_is_object(go))
-		return NULL;
-	struct json *root = json_new_object(), *runtimes = json_new_array();
-	json_add(runtimes, json_share(go));
-	json_set(root, "runtimes", runtimes);
-	return root;
-}
-
 static struct snap_error *make_record(const struct apijob *job, const struct json *result,
 				      const struct store_entry *entry, const char *path,
 				      struct record **ret)
 {
 	const struct json *list = json_get(result, "warnings");
-	_cleanup_(json_destroyp) struct json *summary = summary_of(result);
+	_cleanup_(json_destroyp) struct json *summary =
+		summary_of_go(json_get(result, "go"));
 	const char *warnings[RECORD_WARNINGS_MAX];
 	char id[STOREID_SIZE];
 	size_t n = 0;

@@ -21,6 +21,7 @@
 #include "daemon/crashask.h"
 #include "daemon/crashfolder.h"
 #include "daemon/crashjob.h"
+#include "daemon/crashkept.h"
 #include "daemon/manager.h"
 #include "daemon/turns.h"
 
@@ -64,6 +65,7 @@ struct crashes {
 	TAILQ_HEAD(, pending) pending;
 	size_t n_hooks;
 	struct turns copying, dumping;
+	struct crashkept *kept;
 	struct crashpolicy *policy;
 	bool stopped;
 };
@@ -111,7 +113,7 @@ static struct pending *find_pending(const struct crashes *c, const char *name)
 
 static void add_pending(struct crashes *c, const char *name)
 {
-	if (find_pending(c, name))
+	if (find_pending(c, name) || crashkept_waits(c->kept, name))
 		return;
 	_cleanup_close_ int folder = crashfolder_open(c->dirfd, name);
 	_cleanup_(json_destroyp) struct json *facts = read_facts(folder);
@@ -131,6 +133,31 @@ void crashes_ended(struct crashes *c, const char *name)
 	if (p)
 		forget_pending(c, p);
 	begin_dumps(c);
+}
+
+bool crashes_keep(struct crashes *c, const struct crashkept_core *core, uint64_t max_bytes)
+{
+	return crashkept_add(c->kept, core, max_bytes);
+}
+
+bool crashes_keeps(const struct crashes *c, const char *name)
+{
+	return crashkept_has(c->kept, name);
+}
+
+void crashes_forget(struct crashes *c, const char *name)
+{
+	crashkept_forget(c->kept, name);
+}
+
+void crashes_try_again(struct crashes *c)
+{
+	crashkept_try_all(c->kept);
+}
+
+static void on_kept(void *userdata, const char *name)
+{
+	add_pending(userdata, name);
 }
 
 struct crashpolicy *crashes_policy(const struct crashes *c)
@@ -384,6 +411,8 @@ struct snap_error *crashes_create(struct manager *manager, const char *store_pat
 	turns_init(&c->dumping, DUMPS_MAX, DUMPS_MAX);
 	struct snap_error *err = crashpolicy_create(&c->policy);
 	if (!err)
+		err = crashkept_create(manager->event, NULL, 0, on_kept, c, &c->kept);
+	if (!err)
 		err = create(c, store_path);
 	if (err) {
 		crashes_destroy(c);
@@ -406,6 +435,7 @@ void crashes_destroy(struct crashes *crashes)
 		forget_pending(crashes, p);
 	}
 	crashpolicy_destroy(crashes->policy);
+	crashkept_destroy(crashes->kept);
 	sd_event_source_disable_unref(crashes->listening);
 	sd_event_source_disable_unref(crashes->folders);
 	sd_event_source_disable_unref(crashes->rescan);
@@ -424,10 +454,13 @@ void crashes_stop(struct crashes *crashes)
 
 struct crashes_counts crashes_count(const struct crashes *crashes)
 {
+	struct crashkept_counts kept = crashkept_count(crashes->kept);
 	struct crashes_counts counts = {
 		.copying = crashes->copying.running,
 		.waiting = crashes->copying.waiting,
 		.queued = crashes->dumping.running + crashes->dumping.waiting,
+		.kept = kept.n,
+		.kept_bytes = kept.disk_bytes,
 	};
 	return counts;
 }

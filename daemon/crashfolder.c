@@ -64,6 +64,17 @@ int crashfolder_open_core(int folder)
 	return open_file(folder, "core", O_RDWR);
 }
 
+int crashfolder_set_recorded(int folder)
+{
+	return fchmod(folder, S_IRWXU | S_ISVTX) < 0 ? -errno : 0;
+}
+
+bool crashfolder_is_recorded(int folder)
+{
+	struct stat st;
+	return fstat(folder, &st) == 0 && st.st_mode & S_ISVTX;
+}
+
 /// Removes what is in the folder @fd, which it takes; what is a folder in that is for @empty_sub.
 static int empty(int fd, int (*empty_sub)(int fd))
 {

@@ -26,6 +26,14 @@ char *crashfolder_read(int folder, const char *name, size_t max, size_t *ret_len
 /// The core, to read and write; -errno.
 int crashfolder_open_core(int folder);
 /**
+ * Marks a folder whose crash has a record already, though its dump is not made yet. Returns 0 or a
+ * negative errno.
+ *
+ * That is a bit of its mode (S_ISVTX), which takes no room on a disk that has none.
+ */
+int crashfolder_set_recorded(int folder);
+bool crashfolder_is_recorded(int folder);
+/**
  * Removes the folder with all that is in it, but for folders in folders of it. Returns 0 or a
  * negative errno.
  *

@@ -10,16 +10,21 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/coreaccess.h"
+#include "common/crashverdict.h"
 #include "common/fd.h"
 #include "common/stacks.h"
 #include "common/strbuf.h"
+#include "common/summary.h"
 #include "daemon/crashask.h"
 #include "daemon/crashes.h"
 #include "daemon/crashfolder.h"
+#include "daemon/crashkept.h"
+#include "daemon/dumpname.h"
 #include "daemon/manager.h"
 
 enum {
@@ -40,6 +45,7 @@ struct crashjob {
 	struct store_draft *draft;
 	int stacks; ///< where the worker writes them
 	unsigned int attempt;
+	bool recorded; ///< by an attempt before, also of another daemon
 };
 
 void crashjob_destroy(struct crashjob *job)
@@ -124,18 +130,17 @@ static struct json *read_stacks(const struct crashjob *job)
 
 // ---- the record ----------------------------------------------------------------------------
 
-static struct json *summary_of(const struct json *go)
-{
-	if (!json_is_object(go))
-		return NULL;
-	struct json *root = json_new_object(), *runtimes = json_new_array();
-	json_add(runtimes, json_share(go));
-	json_set(root, "runtimes", runtimes);
-	return root;
-}
+/// What has become of the core.
+struct outcome {
+	const struct json *made; ///< what the worker says of the dump; NULL when there is none
+	const struct store_entry *entry; ///< the dump
+	const char *path; ///< of the dump, also of one that will be made later
+	const char *why_not; ///< then, or when there is none
+};
 
 /// Words for what was not done as it should have been, separated by blanks.
-static const char *degraded(const struct crashjob *job, bool stored, struct strbuf *words)
+static const char *degraded(const struct crashjob *job, const struct outcome *outcome,
+			    struct strbuf *words)
 {
 	const struct {
 		const char *word;
@@ -145,8 +150,8 @@ static const char *degraded(const struct crashjob *job, bool stored, struct strb
 		{ "stacks", json_get_bool(job->result, "stacks_only", false) },
 		{ "stream", is_text(job->result, "mode", "stream") },
 	};
-	if (!stored)
-		return "record";
+	if (!outcome->entry)
+		return outcome->path ? "later" : "record";
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (all[i].is_so)
 			(void)strbuf_addf(words, "%s%s", words->len ? " " : "", all[i].word);
@@ -175,23 +180,25 @@ static size_t list_warnings(const struct json *list, const char **warnings, size
 	return n;
 }
 
-static void add_record(struct crashjob *job, const struct json *made, const char *path,
-		       const struct store_entry *entry, const char *why_not)
+/// Returns whether the record is on the disk, or with journald.
+static bool add_record(struct crashjob *job, const struct outcome *outcome)
 {
 	_cleanup_(json_destroyp) struct json *stacks = read_stacks(job);
 	_cleanup_(json_destroyp) struct json *packages = stacks ? stacks_packages(stacks) : NULL;
-	_cleanup_(json_destroyp) struct json *summary = summary_of(json_get(made, "go"));
+	_cleanup_(json_destroyp) struct json *summary = summary_of_go(json_get(outcome->made, "go"));
 	_cleanup_free_ char *text = stacks ? stacks_text(stacks) : NULL;
 	const char *exe = procid_text(job->id, PROCID_EXE);
 	const char *warnings[RECORD_WARNINGS_MAX];
 	char id[STOREID_SIZE];
 	_cleanup_strbuf_ struct strbuf words = { 0 }, lines = { 0 };
 	size_t n = 0;
-	if (why_not)
-		warnings[n++] = why_not;
-	else
+	if (outcome->why_not)
+		warnings[n++] = outcome->why_not;
+	if (outcome->why_not && outcome->path)
+		warnings[n++] = "the core is kept, and its dump is made as soon as that works";
+	if (!outcome->why_not)
 		n = add_reasons(job, warnings, &lines);
-	n = list_warnings(json_get(made, "warnings"), warnings, n, ARRAY_SIZE(warnings));
+	n = list_warnings(json_get(outcome->made, "warnings"), warnings, n, ARRAY_SIZE(warnings));
 	const struct record_crash crash = {
 		.signal = signal_of(job),
 		.dumpable = dumpable_of(job),
@@ -203,17 +210,17 @@ static void add_record(struct crashjob *job, const struct json *made, const char
 		.package_name = stacks && exe ? stacks_package_of(stacks, exe, "name") : NULL,
 		.package_version = stacks && exe ? stacks_package_of(stacks, exe, "version") : NULL,
 		.suppressed = json_get_u64(job->result, "suppressed", 0),
-		.degraded = degraded(job, entry != NULL, &words),
+		.degraded = degraded(job, outcome, &words),
 		.owner_reads = owner_reads(job),
 	};
 	const struct record_dump dump = {
 		.kind = RECORD_CRASH,
-		.id = entry ? storeid_format(entry->id, id) : NULL,
+		.id = outcome->entry ? storeid_format(outcome->entry->id, id) : NULL,
 		.mode = json_get_text(job->result, "mode"),
 		.pause_ns = json_get_u64(job->result, "copy_ns", 0),
 		.realtime_ns = usec_of(job) * 1000,
-		.filename = path,
-		.size_bytes = json_get_u64(made, "bytes_on_disk", 0),
+		.filename = outcome->path,
+		.size_bytes = json_get_u64(outcome->made, "bytes_on_disk", 0),
 		.partial = json_get_u64(job->result, "lost_bytes", 0),
 		.crash = &crash,
 		.summary = summary,
@@ -225,9 +232,11 @@ static void add_record(struct crashjob *job, const struct json *made, const char
 	struct snap_error *err = record_create(job->id, &dump, &record);
 	if (!err)
 		err = recorder_add(job->manager->recorder, record);
+	bool safe = !err;
 	if (err)
 		manager_log(LOG_WARNING, "crash of process %d: %s", job->id->pid, err->message);
 	snap_error_destroy(err);
+	return safe;
 }
 
 // ---- the end -------------------------------------------------------------------------------
@@ -239,6 +248,7 @@ static void forget(struct crashjob *job)
 	if (r < 0 && r != -ENOENT)
 		manager_log(LOG_WARNING, "cannot remove the folder crash/%s: %s", job->name,
 			    strerror(-r));
+	crashes_forget(job->crashes, job->name);
 }
 
 /// An Entry of the interface for what is not in the store.
@@ -267,18 +277,93 @@ static void announce(const struct crashjob *job)
 	manager_announce(job->manager, id->uid, readable, entry);
 }
 
-/// A crash of which there is no core.
+/// A crash of which there is no core, or none any more.
 static void record_only(struct crashjob *job, const char *why)
 {
+	const struct outcome outcome = { .why_not = why };
 	manager_log(LOG_NOTICE, "process %d of user %u crashed by signal %d; there is no core: %s",
 		    job->id->pid, job->id->uid, signal_of(job), why);
 	// It may be what fills the disk, on which the record has to find room.
 	if (unlinkat(job->folder, "core", 0) < 0 && errno != ENOENT)
 		manager_log(LOG_WARNING, "cannot remove the core of crash %s: %s", job->name,
 			    strerror(errno));
-	add_record(job, NULL, NULL, NULL, why);
-	announce(job);
+	if (!job->recorded) {
+		(void)add_record(job, &outcome);
+		announce(job);
+	}
 	forget(job);
+}
+
+/// The name that the dump will have, unless another has it by then; owned by the caller.
+static char *foretell_path(const struct crashjob *job)
+{
+	const struct procid *id = job->id;
+	struct dumpname parts = { .uid = id->uid,
+				  .pid = id->pid,
+				  .usec = usec_of(job),
+				  .compressed = job->manager->config->compress != 0 };
+	char name[DUMPNAME_MAX + 1], *path;
+	dumpname_set_comm(&parts, procid_text(id, PROCID_COMM));
+	(void)snprintf(parts.boot_id, sizeof(parts.boot_id), "%s", id->boot_id);
+	if (dumpname_make(&parts, name) < 0 ||
+	    asprintf(&path, "%s/%s", store_path(job->manager->store), name) < 0)
+		return NULL;
+	return path;
+}
+
+/// The bytes that the dump is expected to take. Compressed it is smaller, mostly by far; a guess
+/// that is too large would push out dumps that could stay.
+static uint64_t expected_bytes(const struct crashjob *job, const struct stat *core)
+{
+	return (uint64_t)core->st_blocks * 512 / (job->manager->config->compress ? 4 : 1);
+}
+
+/// Leaves the folder for another attempt. False when it has been there for too long, or when there
+/// are too many of them.
+static bool keep_core(struct crashjob *job)
+{
+	struct store_usage usage;
+	struct stat st;
+	if (fstatat(job->folder, "core", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	struct snap_error *err = store_usage(job->manager->store, &usage);
+	if (err) {
+		snap_error_destroy(err);
+		usage = (struct store_usage){ 0 };
+	}
+	uint64_t now = snap_clock_ns(CLOCK_REALTIME) / 1000, then = usec_of(job);
+	uint64_t max_age = usage.limits.max_age_usec;
+	if (max_age && now > then && now - then > max_age)
+		return false;
+	const struct crashkept_core core = { .name = job->name,
+					     .uid = job->id->uid,
+					     .disk_bytes = (uint64_t)st.st_blocks * 512,
+					     .dump_bytes = expected_bytes(job, &st) };
+	return crashes_keep(job->crashes, &core, usage.limits.max_use);
+}
+
+/**
+ * There is a core, and no dump of it can be made now: the disk is full, the worker was killed, a
+ * read failed. That may pass, so nothing is lost; but whoever waits for the record has it now.
+ */
+static void make_later(struct crashjob *job, const char *why)
+{
+	if (!keep_core(job)) {
+		record_only(job, why);
+		return;
+	}
+	if (job->recorded) {
+		manager_log(LOG_NOTICE, "crash %s still has no dump: %s", job->name, why);
+		return;
+	}
+	_cleanup_free_ char *path = foretell_path(job);
+	const struct outcome outcome = { .path = path, .why_not = why };
+	manager_log(LOG_NOTICE,
+		    "process %d of user %u crashed by signal %d; its dump is made later: %s",
+		    job->id->pid, job->id->uid, signal_of(job), why);
+	if (add_record(job, &outcome))
+		(void)crashfolder_set_recorded(job->folder);
+	announce(job);
 }
 
 static struct json *metadata_of(const struct crashjob *job, const struct json *made)
@@ -326,13 +411,16 @@ static struct snap_error *publish(struct crashjob *job, const struct json *made)
 		path = NULL;
 	manager_log(LOG_INFO, "process %d of user %u crashed by signal %d: %s", id->pid, id->uid,
 		    signal_of(job), entry->name);
-	add_record(job, made, path, entry, NULL);
-	manager_announce_dump(job->manager, entry);
+	const struct outcome outcome = { .made = made, .entry = entry, .path = path };
+	if (!job->recorded) {
+		(void)add_record(job, &outcome);
+		manager_announce_dump(job->manager, entry);
+	}
 	forget(job);
 	return NULL;
 }
 
-static struct snap_error *start(struct crashjob *job);
+static struct snap_error *start(struct crashjob *job, bool *ret_hopeless);
 
 static void on_progress(void *userdata _unused_, size_t position _unused_,
 			const char *phase _unused_, uint64_t done _unused_, uint64_t total _unused_)
@@ -346,6 +434,14 @@ static void end(struct crashjob *job)
 	memcpy(name, job->name, sizeof(name));
 	crashjob_destroy(job);
 	crashes_ended(crashes, name);
+}
+
+static void give_up(struct crashjob *job, const char *why, bool hopeless)
+{
+	if (hopeless)
+		record_only(job, why);
+	else
+		make_later(job, why);
 }
 
 static void on_end(void *userdata, const struct snap_error *err, struct json *made)
@@ -362,12 +458,13 @@ static void on_end(void *userdata, const struct snap_error *err, struct json *ma
 	if (why) {
 		manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, why->message);
 		struct snap_error *again = NULL;
+		bool hopeless = false;
 		if (err && why->code != SNAP_NO_SPACE && ++job->attempt < ATTEMPTS) {
-			again = start(job);
+			again = start(job, &hopeless);
 			if (!again)
 				return;
 		}
-		record_only(job, again ? again->message : why->message);
+		give_up(job, again ? again->message : why->message, hopeless);
 		snap_error_destroy(again);
 		snap_error_destroy(late);
 	}
@@ -385,10 +482,7 @@ static struct snap_error *begin_draft(struct crashjob *job, int core)
 	const struct store_request request = {
 		.uid = job->id->uid,
 		.compressed = job->manager->config->compress != 0,
-		// Compressed it is smaller, mostly by far; a guess that is too large would push
-		// out dumps that could stay.
-		.core_bytes =
-			(uint64_t)st.st_blocks * 512 / (job->manager->config->compress ? 4 : 1),
+		.core_bytes = expected_bytes(job, &st),
 	};
 	struct snap_error *err = store_begin(job->manager->store, &request, &removals, &job->draft);
 	manager_log_removals(&removals);
@@ -396,22 +490,30 @@ static struct snap_error *begin_draft(struct crashjob *job, int core)
 }
 
 /// A power failure, or a file system without unnamed files, leaves one that never became a core.
-static bool is_core(int fd)
+/// -EBADMSG then; another error may pass.
+static int check_core(int fd)
 {
 	char magic[SELFMAG];
-	return snap_pread_full(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
-	       !memcmp(magic, ELFMAG, SELFMAG);
+	ssize_t n = snap_pread_full(fd, magic, sizeof(magic), 0);
+	if (n < 0)
+		return (int)n;
+	return n == (ssize_t)sizeof(magic) && !memcmp(magic, ELFMAG, SELFMAG) ? 0 : -EBADMSG;
 }
 
-static struct snap_error *start(struct crashjob *job)
+/// @ret_hopeless: there will never be a dump of this.
+static struct snap_error *start(struct crashjob *job, bool *ret_hopeless)
 {
 	const struct config *config = job->manager->config;
 	struct job_run *run;
 	_cleanup_close_ int core = crashfolder_open_core(job->folder);
+	int r = core < 0 ? core : check_core(core);
+	*ret_hopeless = r == -EBADMSG || r == -ELOOP;
 	if (core < 0)
-		return snap_error_errno(SNAP_FAILED, -core, "the core cannot be opened");
-	if (!is_core(core))
+		return snap_error_errno(SNAP_FAILED, -r, "the core cannot be opened");
+	if (r == -EBADMSG)
 		return snap_error_new(SNAP_FAILED, "the core was not written to its end");
+	if (r < 0)
+		return snap_error_errno(SNAP_FAILED, -r, "the core cannot be read");
 	struct snap_error *err = begin_draft(job, core);
 	if (err)
 		return err;
@@ -439,15 +541,12 @@ static struct snap_error *start(struct crashjob *job)
 /// Of crashes that came while there was no daemon. What is too much of a core stays.
 static void decide(struct crashjob *job)
 {
-	static const char *const keys[] = { "decided", "action", "reason", "suppressed" };
 	if (json_get_bool(job->result, "decided", false))
 		return;
 	_cleanup_(json_destroyp) struct json *answer =
 		crashask(crashes_policy(job->crashes), job->manager->config, job->folder,
 			 job->facts, json_get(job->result, "place"));
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (json_get(answer, keys[i]))
-			json_set_shared(job->result, keys[i], json_get(answer, keys[i]));
+	crashverdict_copy(answer, job->result);
 }
 
 /// Its hook was killed before it could say who has crashed.
@@ -484,6 +583,8 @@ static bool begin(struct crashjob *job)
 		return false;
 	}
 	job->result = crashfolder_read_json(job->folder, "result", JSON_MAX);
+	job->recorded = crashfolder_is_recorded(job->folder) ||
+			crashes_keeps(job->crashes, job->name);
 	struct snap_error *err = identify(job);
 	if (err) {
 		manager_log(LOG_WARNING, "crash %s: %s", job->name, err->message);
@@ -503,9 +604,10 @@ static bool begin(struct crashjob *job)
 		return false;
 	}
 	remove_unfinished(job);
-	err = start(job);
+	bool hopeless;
+	err = start(job, &hopeless);
 	if (err)
-		record_only(job, err->message);
+		give_up(job, err->message, hopeless);
 	bool begun = !err;
 	snap_error_destroy(err);
 	return begun;

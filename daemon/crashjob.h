@@ -8,6 +8,11 @@
  * journal is told; then the folder is removed. A worker that fails is tried once more without the
  * analysis, since that is what a hostile core can break. If there is to be no core, or none can be
  * made, there is still a record.
+ *
+ * Most of what can go wrong passes: a disk is full, a worker was killed for its memory. So when
+ * there is a core and no dump of it, the record is made at once, the folder is marked as recorded
+ * (crashfolder_set_recorded()) and kept for another attempt (daemon/crashkept.h). The record has
+ * the name that the dump will have.
  */
 
 struct manager;

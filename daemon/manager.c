@@ -199,6 +199,8 @@ struct snap_error *manager_reload(struct manager *manager)
 	manager->ondump_user = user;
 	apply_config(manager);
 	manager_log(LOG_INFO, "the configuration was read anew");
+	if (manager->crashes)
+		crashes_try_again(manager->crashes);
 	return NULL;
 }
 

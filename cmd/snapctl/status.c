@@ -115,6 +115,22 @@ static void print_bytes(const struct json *status, const char *label, const char
 		printf("%14s: %s\n", label, snap_format_bytes(json_get_u64(status, key, 0), bytes));
 }
 
+/// Crashes that have no dump yet, if there are any.
+static void print_crashes(const struct json *status)
+{
+	char bytes[16];
+	unsigned long long copying = json_get_u64(status, "crashesCopying", 0) +
+				     json_get_u64(status, "crashesWaiting", 0);
+	unsigned long long queued = json_get_u64(status, "crashesQueued", 0);
+	unsigned long long kept = json_get_u64(status, "crashesKept", 0);
+	if (copying || queued)
+		printf("%14s: %llu being copied, %llu to be stored\n", "New crashes", copying,
+		       queued);
+	if (kept)
+		printf("%14s: %llu cores, %s; no dump could be made of them so far\n", "Kept",
+		       kept, snap_format_bytes(json_get_u64(status, "crashesKeptBytes", 0), bytes));
+}
+
 static void print_status(const struct json *status)
 {
 	const char *version = json_get_text(status, "version");
@@ -138,6 +154,7 @@ static void print_status(const struct json *status)
 	print_bytes(status, "At most", "storeMaxBytes");
 	print_bytes(status, "Free", "storeFreeBytes");
 	print_bytes(status, "Kept free", "storeKeepFreeBytes");
+	print_crashes(status);
 }
 
 /// Who handles crashes; the daemon needs not know.

@@ -262,3 +262,102 @@ unmount_store() {
 	get_core
 	backtrace
 }
+
+# ---- when no dump can be made ----------------------------------------------------------------
+
+# failing_worker: a daemon's programs, in BIN, of which the worker fails as long as $DIR/broken is there.
+failing_worker() {
+	BIN=$DIR/bin
+	mkdir -p "$BIN"
+	cp "$BUILD"/procsnapd "$BUILD"/procsnap-analyze "$BUILD"/procsnap-unwind "$BIN"
+	cat >"$BIN/procsnap-worker" <<-END
+		#!/bin/sh
+		echo try >>"$DIR/tries"
+		[ ! -e "$DIR/broken" ] || kill -KILL \$\$
+		exec "$BUILD/procsnap-worker" "\$@"
+	END
+	chmod 755 "$BIN/procsnap-worker"
+	: >"$DIR/broken"
+	: >"$DIR/tries"
+}
+
+tries() {
+	wc -l <"$DIR/tries"
+}
+
+tried() {
+	[ "$(tries)" -ge "$1" ]
+}
+
+status_has() {
+	"$SNAPCTL" status --json | jq -e "$1" >/dev/null || fail "$("$SNAPCTL" status --json)" || return 1
+}
+
+records_of() {
+	cat "$STORE"/records/*.json | jq -c "select(.fields.COREDUMP_PID == \"$1\")" | wc -l
+}
+
+@test "a worker that is killed: the record comes at once, the core stays, and becomes a dump later" {
+	failing_worker
+	crash_handler
+	BUILD=$BIN daemon_start
+	ulimit -c unlimited
+	target_start simple
+	kill_target SEGV
+	record
+	record_has '.PROCSNAP_DEGRADED == "later" and .COREDUMP_SIGNAL == "11"'
+	record_has '[.PROCSNAP_WARNINGS] | tostring | contains("the core is kept")'
+	never is_recorded "$PID"
+	left
+	[ -s "$FOLDER/core" ]
+	wait_for status_has '.crashesKept == 1 and .crashesKeptBytes > 0'
+	"$SNAPCTL" status | grep -E 'Kept: 1 cores'
+	[ "$(tries)" = 2 ]
+	# Again, and by another daemon: still no dump, still one record.
+	snapctl reload
+	expect 0
+	wait_for tried 4
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" || true
+	BUILD=$BIN daemon_again
+	wait_for tried 6
+	wait_for status_has '.crashesKept == 1'
+	[ -s "$FOLDER/core" ]
+	rm "$DIR/broken"
+	snapctl reload
+	expect 0
+	recorded
+	[ "$(records_of "$PID")" = 1 ]
+	[ "$FILE" = "$(jq -r .COREDUMP_FILENAME <<<"$RECORD")" ]
+	get_core
+	well_formed
+	verify_content
+	wait_for crash_folder_is_empty
+	status_has '.crashesKept == 0'
+}
+
+@test "cores are kept as long as MaxUse= has room for their dumps, and what will never be a dump is not" {
+	failing_worker
+	crash_handler
+	BUILD=$BIN daemon_start '[Store]' MaxUse=4M '[Crash]' DuplicateLimit=infinity
+	ulimit -c unlimited
+	crash_child "$CRASHER" mib:1 null
+	record
+	record_has '.PROCSNAP_DEGRADED == "later"'
+	local first=$PID
+	crash_child "$CRASHER" mib:16 null
+	record
+	record_has '.PROCSNAP_DEGRADED == "record" and .COREDUMP_FILENAME == null'
+	wait_for crash_is_forgotten "$PID"
+	is_left "$first"
+	# Not a core.
+	daemon_stop
+	crash_child "$CRASHER" mib:1 null
+	left
+	echo nothing >"$FOLDER/core"
+	BUILD=$BIN daemon_again
+	record
+	record_has '.PROCSNAP_DEGRADED == "record"'
+	wait_for crash_is_forgotten "$PID"
+	is_left "$first"
+}

@@ -238,6 +238,21 @@ static void test_remove_deep(void **state _unused_)
 	assert_false(exists(crashes, "~1.7"));
 }
 
+static void test_recorded(void **state _unused_)
+{
+	_cleanup_close_ int folder = make_folder("7.7");
+	assert_false(crashfolder_is_recorded(folder));
+	assert_int_equal(crashfolder_set_recorded(folder), 0);
+	assert_true(crashfolder_is_recorded(folder));
+	// The next daemon sees it, too, and nobody else may look inside.
+	_cleanup_close_ int again = crashfolder_open(crashes, "7.7");
+	assert_true(crashfolder_is_recorded(again));
+	struct stat st;
+	assert_int_equal(fstat(again, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(crashfolder_remove(crashes, "7.7"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_no_files),     cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_core),	     cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_remove_links), cmocka_unit_test(test_remove_deep),
+		cmocka_unit_test(test_recorded),
 	};
 	return cmocka_run_group_tests_name("crashfolder", tests, group_begin, group_end);
 }
