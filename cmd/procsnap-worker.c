@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,6 +26,7 @@
 #include "cmd/worker/precopy.h"
 #include "cmd/worker/strategy.h"
 #include "common/clock.h"
+#include "common/cpus.h"
 #include "common/fd.h"
 #include "common/ipc.h"
 #include "common/job.h"
@@ -36,8 +36,6 @@
 #include "ptrace/capture.h"
 
 enum {
-	// More threads than this gain nothing: the page cache of one file is the limit.
-	THREADS_MAX = 8,
 	// A worker that copies nothing for so long is stuck, in a hung disk for example.
 	STALL_NS = 5 * 1000 * 1000 * 1000LL,
 	REPORT_NS = 100 * 1000 * 1000,
@@ -78,14 +76,6 @@ static void on_term(int sig _unused_)
 	terminated = 1;
 	if (abort_on_term)
 		core_abort(abort_on_term);
-}
-
-static unsigned int count_threads(void)
-{
-	cpu_set_t set;
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1;
-	return (unsigned int)MIN(CPU_COUNT(&set), (int)THREADS_MAX);
 }
 
 /// Tells how far we are, at most ten times a second, and never waits for the reader.
@@ -315,7 +305,7 @@ static struct snap_error *reserve_room(struct worker *w, struct core *core,
 		return NULL;
 	}
 	reserve_init(&w->reserve, w->spool, core_size(core));
-	struct snap_error *err = core_reserve(core, source, count_threads(),
+	struct snap_error *err = core_reserve(core, source, cpus_to_copy(),
 					      w->forecast.best == STRATEGY_PRECOPY, &w->reserve);
 	if (!err && w->reserve.failed && w->job.flags & JOB_KEEP_PARTIAL) {
 		reserve_abandon(&w->reserve, w->first_offset);
@@ -374,12 +364,12 @@ static struct snap_error *copy_rounds(struct worker *w, struct memsource *source
 	abort_on_term = precopy_look(p)->core;
 	if (terminated)
 		core_abort(precopy_look(p)->core);
-	struct snap_error *err = precopy_first(p, source, w->spool, count_threads(), &progress,
+	struct snap_error *err = precopy_first(p, source, w->spool, cpus_to_copy(), &progress,
 					       &again);
 	abort_on_term = NULL; // the rest does not take long
 	if (!err && again)
 		err = look_again(w, &source);
-	return err ? err : precopy_rest(p, source, w->spool, count_threads());
+	return err ? err : precopy_rest(p, source, w->spool, cpus_to_copy());
 }
 
 /// Copies in advance what can be. Falls back to copying while it stands still, if it may.
@@ -393,7 +383,7 @@ static struct snap_error *copy_in_advance(struct worker *w, struct memsource *so
 	if (err) {
 		snap_error_destroy(err);
 		w->forecast.best = STRATEGY_COPY;
-		return core_reserve(look->core, source, count_threads(), false, &w->reserve);
+		return core_reserve(look->core, source, cpus_to_copy(), false, &w->reserve);
 	}
 	err = copy_rounds(w, source);
 	if (err && err->code == SNAP_NO_SPACE && w->job.flags & JOB_KEEP_PARTIAL) {
@@ -478,7 +468,7 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 		core_abort(w->core);
 	struct core_progress progress = { on_progress, w };
 	bool is_short = w->short_of_space && w->job.flags & JOB_KEEP_PARTIAL;
-	return core_copy(w->core, source, w->spool, is_short ? NULL : &w->reserve, count_threads(),
+	return core_copy(w->core, source, w->spool, is_short ? NULL : &w->reserve, cpus_to_copy(),
 			 (w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0U) |
 				 (is_short ? CORE_SHORT_OF_SPACE : 0U) | (again ? CORE_AGAIN : 0U),
 			 &progress);
@@ -569,7 +559,7 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 	if (!err && !(w->job.flags & JOB_NO_SUMMARY))
 		summarize(w, snap);
 	if (!err)
-		err = deliver(&(struct delivery){ &w->job, w->spool, w->output, count_threads(),
+		err = deliver(&(struct delivery){ &w->job, w->spool, w->output, cpus_to_copy(),
 						  on_phase, on_progress, w });
 	if (!err) {
 		warn_partial_threads(snap);
@@ -584,7 +574,7 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 static struct snap_error *run(struct worker *w, struct json **ret)
 {
 	if (w->job.flags & JOB_FINISH)
-		return finish(&(struct delivery){ &w->job, w->spool, w->output, count_threads(),
+		return finish(&(struct delivery){ &w->job, w->spool, w->output, cpus_to_copy(),
 						  on_phase, on_progress, w },
 			      w->stacks, ret);
 	const struct capture_options options = { .max_pause_ns = w->job.max_pause_ns,
