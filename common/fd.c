@@ -2,6 +2,7 @@
 #include "fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 int snap_pwrite_all(int fd, const void *buf, size_t len, uint64_t offset)
 {
@@ -38,6 +39,21 @@ int snap_write_all(int fd, const void *buf, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+ssize_t snap_read_within(int fd, void *buf, size_t len, int timeout_ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	for (;;) {
+		int ready = timeout_ms < 0 ? 1 : poll(&pfd, 1, timeout_ms);
+		if (!ready)
+			return -ETIMEDOUT;
+		ssize_t n = ready < 0 ? -1 : read(fd, buf, len);
+		if (n >= 0)
+			return n;
+		if (errno != EINTR)
+			return -errno;
+	}
 }
 
 ssize_t snap_pread_full(int fd, void *buf, size_t len, uint64_t offset)

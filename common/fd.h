@@ -34,6 +34,9 @@ static inline void snap_closep(const int *fd)
 int snap_pwrite_all(int fd, const void *buf, size_t len, uint64_t offset);
 /// Writes all of @buf at the descriptor's own position; also for pipes.
 int snap_write_all(int fd, const void *buf, size_t len);
+/// As read(), without EINTR, but waits at most @timeout_ms for the first byte (-1: for ever), and
+/// returns -ETIMEDOUT then. @fd is something that poll() can wait for, or a file.
+ssize_t snap_read_within(int fd, void *buf, size_t len, int timeout_ms);
 /// Reads until @len bytes or the end of the file; returns how many.
 ssize_t snap_pread_full(int fd, void *buf, size_t len, uint64_t offset);
 /**

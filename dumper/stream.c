@@ -13,6 +13,7 @@
 
 #include "arch.h"
 #include "common/clock.h"
+#include "common/fd.h"
 #include "common/span.h"
 #include "elfcore.h"
 
@@ -419,14 +420,14 @@ struct snap_error *stream_parse(const struct strbuf *head, pid_t pid, struct sna
 
 // ---- the body ------------------------------------------------------------------------------
 
-/// Reads @len bytes, or fewer at the end of the stream. An error of reading is an end too.
-static size_t read_some(int fd, char *buf, size_t len)
+/// Reads @len bytes, or fewer at the end of the stream. An error of reading is an end too, and so
+/// is what takes too long.
+static size_t read_some(const struct stream_body *body, char *buf, size_t len, bool *ret_stalled)
 {
 	size_t pos = 0;
 	while (pos < len) {
-		ssize_t n = read(fd, buf + pos, len - pos);
-		if (n < 0 && errno == EINTR)
-			continue;
+		ssize_t n = snap_read_within(body->fd, buf + pos, len - pos, body->patience_ms);
+		*ret_stalled |= n == -ETIMEDOUT;
 		if (n <= 0)
 			break;
 		pos += (size_t)n;
@@ -434,10 +435,10 @@ static size_t read_some(int fd, char *buf, size_t len)
 	return pos;
 }
 
-static bool skip(int fd, char *buf, uint64_t len)
+static bool skip(const struct stream_body *body, char *buf, uint64_t len, bool *ret_stalled)
 {
 	while (len) {
-		size_t n = read_some(fd, buf, MIN(len, (uint64_t)CHUNK));
+		size_t n = read_some(body, buf, MIN(len, (uint64_t)CHUNK), ret_stalled);
 		if (!n)
 			return false;
 		len -= n;
@@ -445,14 +446,15 @@ static bool skip(int fd, char *buf, uint64_t len)
 	return true;
 }
 
-struct snap_error *stream_copy(int stream, uint64_t position, const struct stream_facts *facts,
-			       struct core *core, int fd, uint32_t flags)
+struct snap_error *stream_copy(const struct stream_body *body, const struct stream_facts *facts,
+			       struct core *core, int fd, uint32_t flags, bool *ret_stalled)
 {
 	_cleanup_free_ char *buf = aligned_alloc(PAGE, CHUNK);
+	*ret_stalled = false;
 	if (!buf)
 		return snap_error_oom();
-	bool more = facts->body_offset >= position &&
-		    skip(stream, buf, facts->body_offset - position);
+	bool more = facts->body_offset >= body->position &&
+		    skip(body, buf, facts->body_offset - body->position, ret_stalled);
 	const struct plan *plan = core_plan(core);
 	size_t end = plan->n;
 	while (end && !plan->segments[end - 1].dump_bytes)
@@ -462,7 +464,7 @@ struct snap_error *stream_copy(int stream, uint64_t position, const struct strea
 		uint64_t done = 0, bytes = seg->stream_bytes;
 		while (more && done < bytes) {
 			size_t want = MIN(bytes - done, (uint64_t)CHUNK);
-			size_t n = read_some(stream, buf, want);
+			size_t n = read_some(body, buf, want, ret_stalled);
 			more = n == want;
 			n = ALIGN_DOWN(n, (size_t)PAGE);
 			size_t keep = done < seg->dump_bytes ?

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -59,12 +60,21 @@ struct snap_error *stream_parse(const struct strbuf *head, pid_t pid, struct sna
 				struct plan **ret_plan, struct stream_facts *ret_facts)
 	_must_check_;
 
+/// Where the memory comes from.
+struct stream_body {
+	int fd;
+	uint64_t position; ///< behind the head; UINT64_MAX: nobody knows
+	int patience_ms; ///< to wait for the next bytes; -1: for ever
+};
+
 /**
  * Copies the memory from the stream itself into @fd, the file of @core; zeros become holes.
  *
- * The stream stands at @position, behind the head; UINT64_MAX when nobody knows where, then nothing
- * of it can be used. Where it ends early the rest becomes gaps: the kernel was interrupted. Only
- * writing can fail; with CORE_KEEP_PARTIAL a full disk makes gaps too, and nothing more is read.
+ * When nobody knows where the stream stands nothing of it can be used. Where it ends early the rest
+ * becomes gaps: the kernel was interrupted. So it does when nothing comes in time, which
+ * @ret_stalled tells: the kernel itself waits for whoever is behind that memory. Only writing can
+ * fail; with CORE_KEEP_PARTIAL a full disk makes gaps too, and nothing more is read.
  */
-struct snap_error *stream_copy(int stream, uint64_t position, const struct stream_facts *facts,
-			       struct core *core, int fd, uint32_t flags) _must_check_;
+struct snap_error *stream_copy(const struct stream_body *body, const struct stream_facts *facts,
+			       struct core *core, int fd, uint32_t flags,
+			       bool *ret_stalled) _must_check_;

@@ -91,7 +91,9 @@ static void copy(int stream, const struct strbuf *head, struct snapshot *snap, s
 	}
 	_cleanup_close_ int fd = memfd_create("core", MFD_CLOEXEC);
 	REQUIRE(fd >= 0);
-	err = stream_copy(stream, head->len, facts, core, fd, CORE_KEEP_PARTIAL);
+	bool stalled;
+	const struct stream_body body = { .fd = stream, .position = head->len, .patience_ms = -1 };
+	err = stream_copy(&body, facts, core, fd, CORE_KEEP_PARTIAL, &stalled);
 	REQUIRE(!err);
 	err = core_finish(core, fd, &(struct core_facts){ .pause_ns = 1 });
 	REQUIRE(!err);

@@ -567,6 +567,8 @@ struct copied {
 	int fd;
 };
 
+static bool stalled; ///< the last one of these
+
 static struct copied copy_stream(struct parsed *p, int stream, uint64_t position,
 				 uint64_t max_bytes)
 {
@@ -576,7 +578,8 @@ static struct copied copy_stream(struct parsed *p, int stream, uint64_t position
 	assert_ok(core_create(&p->snap, p->plan, 0, &c.core));
 	if (max_bytes)
 		assert_ok(core_set_limit(c.core, max_bytes));
-	assert_ok(stream_copy(stream, position, &p->facts, c.core, c.fd, CORE_KEEP_PARTIAL));
+	const struct stream_body body = { .fd = stream, .position = position, .patience_ms = 100 };
+	assert_ok(stream_copy(&body, &p->facts, c.core, c.fd, CORE_KEEP_PARTIAL, &stalled));
 	assert_ok(core_finish(c.core, c.fd, &(struct core_facts){ .pause_ns = 1 }));
 	return c;
 }
@@ -672,6 +675,35 @@ static void test_copy_cut(void **state _unused_)
 		check_copy(&p, &c, p.plan->dump_bytes - there);
 		copied_done(&c);
 	}
+	parsed_done(&p);
+	strbuf_deinit(&head.notes);
+}
+
+/// A kernel that waits for a page that nobody gives it: what came until then is kept.
+static void test_copy_stalled(void **state _unused_)
+{
+	enum { CAME = 100 * TEST_PAGE };
+	struct corehead head = make_crash(true);
+	struct parsed p;
+	int ends[2];
+	_cleanup_close_ int whole = make_stream(&head, &p);
+	size_t len = (size_t)p.facts.body_offset - p.bytes.len + CAME;
+	_cleanup_free_ char *bytes = malloc(len);
+	assert_non_null(bytes);
+	assert_int_equal(snap_pread_full(whole, bytes, len, p.bytes.len), len);
+	assert_int_equal(pipe(ends), 0);
+	assert_true(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) >= (int)len);
+	assert_int_equal(snap_write_all(ends[1], bytes, len), 0);
+	struct copied c = copy_stream(&p, ends[0], p.bytes.len, 0);
+	assert_true(stalled);
+	check_copy(&p, &c, p.plan->dump_bytes - CAME);
+	copied_done(&c);
+	// What has ended is not what does not answer.
+	(void)close(ends[1]);
+	c = copy_stream(&p, ends[0], p.bytes.len, 0);
+	assert_false(stalled);
+	copied_done(&c);
+	(void)close(ends[0]);
 	parsed_done(&p);
 	strbuf_deinit(&head.notes);
 }
@@ -848,6 +880,7 @@ int main(void)
 		cmocka_unit_test(test_names_that_lie),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_copy_cut),
+		cmocka_unit_test(test_copy_stalled),
 		cmocka_unit_test(test_copy_elsewhere),
 		cmocka_unit_test(test_copy_full),
 		cmocka_unit_test(test_real),
