@@ -16,7 +16,8 @@ enum {
 	PRPSINFO_FNAME = 40,
 	PRPSINFO_PSARGS = 56,
 	PRPSINFO_BYTES = 136,
-	SIGINFO_ADDR = 16,
+	SIGINFO_CODE = 8,
+	SIGINFO_ADDR = 16, // or the sender: process and user, 4 bytes each
 };
 
 // ---- the core ------------------------------------------------------------------------------
@@ -60,6 +61,21 @@ static bool is_fault(int signal)
 	       signal == SIGTRAP;
 }
 
+/// Where the signal came from: an address for those of the processor, a process for those that were
+/// sent (sigaction(2); timers and the like have neither).
+static void set_cause(struct json *json, struct span *info, int signal)
+{
+	if (info->size < SIGINFO_ADDR + 8)
+		return;
+	int code = (int)span_u32(info, SIGINFO_CODE);
+	if (code > 0 && is_fault(signal))
+		report_address(json, "fault_address", span_u64(info, SIGINFO_ADDR));
+	if (code != SI_USER && code != SI_QUEUE && code != SI_TKILL)
+		return;
+	json_set_u64(json, "sender_pid", span_u32(info, SIGINFO_ADDR));
+	json_set_u64(json, "sender_uid", span_u32(info, SIGINFO_ADDR + 4));
+}
+
 static int report_core(const struct core *core, const struct report_sink *sink)
 {
 	struct json *json = json_new_object();
@@ -77,8 +93,7 @@ static int report_core(const struct core *core, const struct report_sink *sink)
 	if (core->n_threads && core->threads[0].cursig) {
 		struct span info = core->threads[0].siginfo;
 		json_set_u64(json, "signal", core->threads[0].cursig);
-		if (info.size >= SIGINFO_ADDR + 8 && is_fault(core->threads[0].cursig))
-			report_address(json, "fault_address", span_u64(&info, SIGINFO_ADDR));
+		set_cause(json, &info, core->threads[0].cursig);
 	}
 	return sink->line(sink->userdata, "core", json);
 }

@@ -83,12 +83,24 @@ static void print_time(const struct infotext *t, const struct json *core)
 		*ago ? ")" : "", known ? "" : ", when the file was written");
 }
 
+/// Was the process not let go on?
+static bool is_of_crash(const struct json *core)
+{
+	const char *mode = json_get_text(core, "mode");
+	return mode && (!strcmp(mode, "crash") || !strcmp(mode, "stream"));
+}
+
 static void print_maker(const struct infotext *t, const struct json *core)
 {
 	char pause[16];
 	label(t, "Made by");
 	if (!json_get_text(core, "by"))
 		fputs("the kernel, or a program that does not say so\n", t->out);
+	else if (is_of_crash(core))
+		fprintf(t->out, "%s, of the process when it crashed, %s\n", gotext_of(core, "by"),
+			!strcmp(gotext_of(core, "mode"), "stream") ?
+				"from what the kernel sent" :
+				"from its memory");
 	else
 		fprintf(t->out, "%s, of the live process (%s), stopped for %s\n",
 			gotext_of(core, "by"), gotext_of(core, "mode"),
@@ -101,15 +113,15 @@ static void print_signal(const struct infotext *t, const struct json *core)
 	if (!number)
 		return;
 	const char *name = number < 64 ? sigabbrev_np((int)number) : NULL;
-	bool fault = number == SIGSEGV || number == SIGBUS || number == SIGILL ||
-		     number == SIGFPE || number == SIGTRAP;
 	label(t, "Signal");
 	fprintf(t->out, "%" PRIu64, number);
 	if (name)
 		fprintf(t->out, " (SIG%s)", name);
-	// Others have the sender's number there.
-	if (fault && json_get_text(core, "fault_address"))
+	if (json_get_text(core, "fault_address"))
 		fprintf(t->out, " at address %s", gotext_of(core, "fault_address"));
+	else if (json_get(core, "sender_pid"))
+		fprintf(t->out, ", sent by process %" PRIu64 " of user %" PRIu64,
+			json_get_u64(core, "sender_pid", 0), json_get_u64(core, "sender_uid", 0));
 	fputc('\n', t->out);
 }
 

@@ -266,6 +266,8 @@ static void test_core_only(void **state _unused_)
 	goprogram_init(&p, 22, EM_X86_64);
 	p.gc.threads[0].signal = 11;
 	uint64_t addr = 0x1234;
+	uint32_t code = SEGV_MAPERR;
+	memcpy(p.gc.siginfo + 8, &code, 4);
 	memcpy(p.gc.siginfo + 16, &addr, 8);
 	goopen_analyze(&l, &p.gc, "{\"core_only\":true}");
 	assert_null(l.err);
@@ -281,6 +283,16 @@ static void test_core_only(void **state _unused_)
 	assert_int_equal(json_get_u64(core, "threads", 0), 2);
 	assert_int_equal(json_get_u64(core, "mappings", 0), GOCORE_PARTS);
 	assert_false(json_get_bool(core, "truncated", true));
+	assert_null(json_get(core, "sender_pid"));
+	golines_deinit(&l);
+	// Sent by process 77 of user 1000: that is no address.
+	const uint32_t sent[] = { SI_USER, 0, 77, 1000 };
+	memcpy(p.gc.siginfo + 8, sent, sizeof(sent));
+	goopen_analyze(&l, &p.gc, "{\"core_only\":true}");
+	core = golines_at(&l, "core", 0);
+	assert_null(json_get(core, "fault_address"));
+	assert_int_equal(json_get_u64(core, "sender_pid", 0), 77);
+	assert_int_equal(json_get_u64(core, "sender_uid", 0), 1000);
 	golines_deinit(&l);
 	gocore_deinit(&p.gc);
 }
