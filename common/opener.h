@@ -13,6 +13,9 @@
 struct opener {
 	const char *exe; ///< file that the user named as the program, or NULL
 	int piddir; ///< /proc/PID of the process whose files are meant; negative: those of ours
+	/// Names come from whoever crashed, and nobody waits for us to be stuck: what is below a mount
+	/// of FUSE, behind which a user may stand, is not opened, and no symbolic links are followed.
+	bool wary;
 };
 
 /// Returns a descriptor, or a negative errno. @build_id is in hexadecimal, or NULL. Of a program, a

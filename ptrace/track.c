@@ -152,9 +152,11 @@ static const char *device_behind(int fddir, int procfd, const char *name)
 	(void)snprintf(path, sizeof(path), "fdinfo/%s", name);
 	if (snap_read_file_at(procfd, path, 4096, &info) <= 0)
 		return NULL;
-	const char *flags = snap_line_value(info, "flags:");
-	return flags && strtoull(flags, NULL, 8) & O_DIRECT ? "it has files open for direct I/O" :
-							      NULL;
+	const char *digits = snap_line_value(info, "flags:"); // octal
+	uint64_t flags = 0;
+	for (; digits && *digits >= '0' && *digits <= '7'; digits++)
+		flags = flags << 3 | (uint64_t)(*digits - '0');
+	return flags & O_DIRECT ? "it has files open for direct I/O" : NULL;
 }
 
 /// Why the memory of the process may change unseen; NULL: it does not.

@@ -64,7 +64,7 @@ struct snap_error *attach_summary(int fd, const struct pidref *ref, struct json 
 {
 	_cleanup_(json_destroyp) struct json *request = json_new_object();
 	_cleanup_close_ int piddir = ref ? open_process(ref) : -EBADF;
-	struct attaching a = { .opener = { .piddir = piddir } };
+	struct attaching a = { .opener = { .piddir = piddir, .wary = !ref } };
 	const struct analysis_callbacks callbacks = { on_open, on_line, &a };
 	struct summary small;
 	summary_init(&a.summary, ATTACHED_MAX_BYTES);

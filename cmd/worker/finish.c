@@ -40,7 +40,7 @@ static int on_open(void *userdata, const char *name, const char *build_id, bool 
 
 static struct snap_error *find_stacks(int core, int file)
 {
-	struct opener opener = { .piddir = -EBADF };
+	struct opener opener = { .piddir = -EBADF, .wary = true };
 	const struct stacks_request request = { .open = on_open,
 						.userdata = &opener,
 						.deadline_ns = STACKS_NS };
