@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -29,6 +28,7 @@
 #include "cmd/corehook/handshake.h"
 #include "cmd/corehook/listen.h"
 #include "cmd/corehook/place.h"
+#include "cmd/corehook/share.h"
 #include "cmd/corehook/take.h"
 #include "common/corepattern.h"
 #include "common/crashverdict.h"
@@ -38,6 +38,9 @@ enum {
 	COPIERS_MAX = 3, ///< more than one is killed only on purpose
 	// Longer than a disk that works takes for any core.
 	COPY_LIMIT_MS = 30 * 60 * 1000,
+	// A read of memory, see patientmem.h; a machine that swaps may be slow.
+	READ_LIMIT_MS = 30 * 1000,
+	STEP_MS = 1000,
 };
 
 /// To the kernel's log: standard error of a hook leads nowhere, and journald may be what crashed.
@@ -67,7 +70,7 @@ static int copy_and_publish(struct hook *hook, int holder)
 	struct json *result = NULL;
 	struct answer answer;
 	_cleanup_(json_destroyp) struct json *place = place_describe(&hook->crash, &hook->head);
-	ask_daemon(&hook->crash, &hook->folder, place, &answer);
+	ask_daemon(&hook->crash, &hook->folder, place, hook->share, &answer);
 	struct snap_error *err = NULL;
 	if (answer.action == ACTION_DROP)
 		result = json_new_object();
@@ -93,14 +96,23 @@ static int copy_and_publish(struct hook *hook, int holder)
 }
 
 /// Waits for the copier. Returns 0 when it has let the process go.
-static int hold(int copier)
+static int hold(int copier, const struct share *share)
 {
 	char byte;
 	struct pollfd pfd = { .fd = copier, .events = POLLIN };
-	int n;
-	do
-		n = poll(&pfd, 1, COPY_LIMIT_MS);
-	while (n < 0 && errno == EINTR);
+	uint64_t calls = share->calls;
+	int n = 0, stalled_ms = 0;
+	for (int ms = 0; ms < COPY_LIMIT_MS && n <= 0; ms += STEP_MS) {
+		n = poll(&pfd, 1, STEP_MS);
+		if (n < 0 && errno != EINTR)
+			return -ETIMEDOUT;
+		stalled_ms = share->calls == calls && share_is_reading(share) ?
+				     stalled_ms + STEP_MS :
+				     0;
+		calls = share->calls;
+		if (n == 0 && stalled_ms >= READ_LIMIT_MS)
+			return -ESTALE;
+	}
 	if (n <= 0)
 		return -ETIMEDOUT;
 	return read(copier, &byte, 1) == 1 ? 0 : -ECHILD;
@@ -122,13 +134,16 @@ static int run_copier(struct hook *hook)
 		(void)close(pipefd[0]);
 		return copy_and_publish(hook, -EBADF);
 	}
-	int r = hold(pipefd[0]);
+	int r = hold(pipefd[0], hook->share);
 	(void)close(pipefd[0]);
-	if (r == 0)
-		(void)close(CRASH_STREAM_FD);
-	if (r == -ETIMEDOUT)
+	if (r == -ETIMEDOUT || r == -ESTALE)
 		(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
+	if (r == -ESTALE) { // the next one does better
+		share_avoid(hook->share);
+		r = -ECHILD;
+	}
+	// One that has threads which do not come back does not end, and is not waited for.
+	(void)waitpid(pid, NULL, WNOHANG);
 	return r;
 }
 
@@ -148,35 +163,44 @@ static void set_up(void)
 	(void)setrlimit(RLIMIT_FSIZE, &unlimited);
 }
 
-/// Memory that copiers share. Without it they are as if each were the first, and mostly it is.
-static bool *share_flag(void)
+/// There is no room for a folder: the daemon is told all that there would be in it.
+static void record_elsewhere(const struct hook *hook, const char *why)
 {
-	static bool unshared;
-	void *page = mmap(NULL, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			  -1, 0);
-	return page == MAP_FAILED ? &unshared : page;
+	_cleanup_free_ char *path = NULL;
+	if (hook->folder.crashes < 0)
+		return;
+	_cleanup_close_ int elsewhere = folder_create_elsewhere(&hook->crash, &path);
+	(void)close(CRASH_STREAM_FD); // the process is not needed any more
+	(void)ask_to_record(&hook->crash, &hook->folder, why, elsewhere);
+	if (elsewhere >= 0)
+		folder_remove_elsewhere(elsewhere, path);
 }
 
 /// From the first look at a crash to its end. Takes what is in @hook.
 static int handle(struct hook *hook, struct snap_error *err)
 {
-	hook->stream_taken = share_flag();
+	hook->share = share_create();
 	if (!err) {
 		head_read(&hook->head, CRASH_STREAM_FD, hook->crash.ref.pid);
 		crash_add_head(&hook->crash, &hook->head.snap, &hook->head.facts);
 		err = folder_create(&hook->crash, &hook->folder);
+		if (err)
+			record_elsewhere(hook, err->message);
 	}
 	int r = err ? 0 : -ECHILD;
 	for (int i = 0; r == -ECHILD && i < COPIERS_MAX; i++)
 		r = run_copier(hook);
+	// Also when it was in vain, and before anything else: the process waits for this.
+	(void)close(CRASH_STREAM_FD);
 	if (r)
 		err = snap_error_new(SNAP_FAILED, "gave up copying process %d",
 				     hook->crash.ref.pid);
-	// Without a folder this is all that is told of the crash.
+	// Without a folder and without a daemon this is all that is told of the crash.
 	if (err)
 		complain(&hook->crash, err->message);
 	int status = err ? (int)err->code : 0;
-	head_deinit(&hook->head);
+	if (!hook->share->n_avoided) // see take_core()
+		head_deinit(&hook->head);
 	folder_deinit(&hook->folder);
 	pidref_deinit(&hook->crash.ref);
 	snap_error_destroy(err);

@@ -276,13 +276,18 @@ static void give_turns(struct crashes *c)
 	}
 }
 
-static void on_hello(struct hook *hook, const char *folder, const struct json *place)
+static void on_hello(struct hook *hook, const char *folder, const struct json *message)
 {
 	struct crashes *c = hook->crashes;
 	(void)snprintf(hook->folder, sizeof(hook->folder), "%s", folder);
 	_cleanup_close_ int fd = crashfolder_open(c->dirfd, folder);
 	_cleanup_(json_destroyp) struct json *facts = read_facts(fd);
-	hook->answer = crashask(c->policy, c->manager->config, fd, facts, place);
+	// One that was killed has asked before: that crash is counted.
+	const struct json *before = json_get(message, "answer");
+	hook->answer = json_get_text(before, "action") ?
+			       json_share(before) :
+			       crashask(c->policy, c->manager->config, fd, facts,
+					json_get(message, "place"));
 	const char *action = json_get_text(hook->answer, "action");
 	// Who copies nothing need not wait, and without memory nobody.
 	if ((action && !strcmp(action, "drop")) ||
@@ -295,6 +300,7 @@ static void on_hello(struct hook *hook, const char *folder, const struct json *p
 		return;
 	_cleanup_(json_destroyp) struct json *wait = json_new_object();
 	json_set_bool(wait, "wait", true);
+	json_set_shared(wait, "answer", hook->answer);
 	tell(hook, wait);
 }
 
@@ -313,6 +319,19 @@ static void on_gone(struct hook *hook)
 	give_turns(c);
 }
 
+/// There was no room for a folder. @elsewhere, which stays the caller's, is what the hook has in
+/// its place, or negative.
+static void on_record(const struct hook *hook, const struct json *message, int elsewhere)
+{
+	struct crashes *c = hook->crashes;
+	const char *why = json_get_text(message, "why");
+	crashjob_record(c->manager, c, elsewhere, json_get(message, "record"),
+			why ? why : "there was no room for it");
+	_cleanup_(json_destroyp) struct json *answer = json_new_object();
+	json_set_bool(answer, "recorded", true);
+	tell(hook, answer);
+}
+
 static int on_message(sd_event_source *source _unused_, int fd, uint32_t events _unused_,
 		      void *userdata)
 {
@@ -320,13 +339,16 @@ static int on_message(sd_event_source *source _unused_, int fd, uint32_t events 
 	_cleanup_(json_destroyp) struct json *message = NULL;
 	int fds[IPC_MAX_FDS];
 	int r = ipc_recv(fd, &message, fds);
-	for (int i = 0; r == 0 && i < IPC_MAX_FDS; i++)
-		snap_closep(&fds[i]);
 	if (r == -EAGAIN)
 		return 0;
+	const struct json *record = r == 0 ? json_get(message, "record") : NULL;
+	if (json_is_object(record) && !*hook->folder)
+		on_record(hook, message, fds[0]);
+	for (int i = 0; r == 0 && i < IPC_MAX_FDS; i++)
+		snap_closep(&fds[i]);
 	const char *folder = r == 0 ? json_get_text(message, "folder") : NULL;
 	if (folder && !*hook->folder && folder[0] == '.' && crashfolder_is_name(folder + 1))
-		on_hello(hook, folder, json_get(message, "place"));
+		on_hello(hook, folder, message);
 	else // it has done, or died, or says what is no hook's word
 		on_gone(hook);
 	return 0;

@@ -39,7 +39,7 @@ struct crashjob {
 	struct crashes *crashes;
 	int crashes_fd; ///< borrowed
 	int folder;
-	char name[CRASHFOLDER_NAME_SIZE];
+	char name[CRASHFOLDER_NAME_SIZE]; ///< "": there is none in STORE/crash
 	struct json *facts, *result; ///< of the hook
 	struct procid *id;
 	struct store_draft *draft;
@@ -185,7 +185,8 @@ static bool add_record(struct crashjob *job, const struct outcome *outcome)
 {
 	_cleanup_(json_destroyp) struct json *stacks = read_stacks(job);
 	_cleanup_(json_destroyp) struct json *packages = stacks ? stacks_packages(stacks) : NULL;
-	_cleanup_(json_destroyp) struct json *summary = summary_of_go(json_get(outcome->made, "go"));
+	_cleanup_(json_destroyp) struct json *summary =
+		summary_of_go(json_get(outcome->made, "go"));
 	_cleanup_free_ char *text = stacks ? stacks_text(stacks) : NULL;
 	const char *exe = procid_text(job->id, PROCID_EXE);
 	const char *warnings[RECORD_WARNINGS_MAX];
@@ -244,6 +245,8 @@ static bool add_record(struct crashjob *job, const struct outcome *outcome)
 /// The folder has done its work.
 static void forget(struct crashjob *job)
 {
+	if (!*job->name) // it was never ours
+		return;
 	int r = crashfolder_remove(job->crashes_fd, job->name);
 	if (r < 0 && r != -ENOENT)
 		manager_log(LOG_WARNING, "cannot remove the folder crash/%s: %s", job->name,
@@ -284,7 +287,7 @@ static void record_only(struct crashjob *job, const char *why)
 	manager_log(LOG_NOTICE, "process %d of user %u crashed by signal %d; there is no core: %s",
 		    job->id->pid, job->id->uid, signal_of(job), why);
 	// It may be what fills the disk, on which the record has to find room.
-	if (unlinkat(job->folder, "core", 0) < 0 && errno != ENOENT)
+	if (*job->name && unlinkat(job->folder, "core", 0) < 0 && errno != ENOENT)
 		manager_log(LOG_WARNING, "cannot remove the core of crash %s: %s", job->name,
 			    strerror(errno));
 	if (!job->recorded) {
@@ -378,7 +381,20 @@ static struct json *metadata_of(const struct crashjob *job, const struct json *m
 	return metadata;
 }
 
-static struct snap_error *publish(struct crashjob *job, const struct json *made)
+/// Larger than all dumps together may be, whoever removes what.
+static bool never_fits(const struct crashjob *job)
+{
+	struct store_usage usage;
+	struct stat st;
+	struct snap_error *err = store_usage(job->manager->store, &usage);
+	bool known = !err && fstat(job->draft->core, &st) == 0;
+	snap_error_destroy(err);
+	return known && usage.limits.max_use &&
+	       (uint64_t)st.st_blocks * 512 > usage.limits.max_use;
+}
+
+static struct snap_error *publish(struct crashjob *job, const struct json *made,
+				  bool *ret_hopeless)
 {
 	_cleanup_store_removals_ struct store_removals removals = { 0 };
 	_cleanup_(json_destroyp) struct json *metadata = metadata_of(job, made);
@@ -402,6 +418,7 @@ static struct snap_error *publish(struct crashjob *job, const struct json *made)
 		.hostname = id->hostname,
 		.mode = json_get_text(job->result, "mode"),
 	};
+	*ret_hopeless = never_fits(job);
 	struct snap_error *err =
 		store_publish(TAKE_PTR(job->draft), &facts, metadata, &removals, &entry);
 	manager_log_removals(&removals);
@@ -447,7 +464,8 @@ static void give_up(struct crashjob *job, const char *why, bool hopeless)
 static void on_end(void *userdata, const struct snap_error *err, struct json *made)
 {
 	struct crashjob *job = userdata;
-	struct snap_error *late = err ? NULL : publish(job, made);
+	bool hopeless = false;
+	struct snap_error *late = err ? NULL : publish(job, made, &hopeless);
 	if (job->draft)
 		store_drop(TAKE_PTR(job->draft));
 	if (err && (err->code == SNAP_CANCELLED || job->manager->stopping)) {
@@ -458,7 +476,6 @@ static void on_end(void *userdata, const struct snap_error *err, struct json *ma
 	if (why) {
 		manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, why->message);
 		struct snap_error *again = NULL;
-		bool hopeless = false;
 		if (err && why->code != SNAP_NO_SPACE && ++job->attempt < ATTEMPTS) {
 			again = start(job, &hopeless);
 			if (!again)
@@ -628,4 +645,24 @@ struct crashjob *crashjob_begin(struct manager *manager, struct crashes *crashes
 	if (job->folder < 0 || !begin(job))
 		return NULL;
 	return TAKE_PTR(job);
+}
+
+void crashjob_record(struct manager *manager, struct crashes *crashes, int folder,
+		     const struct json *facts, const char *why)
+{
+	struct crashjob job = { .manager = manager,
+				.crashes = crashes,
+				.folder = folder,
+				.stacks = -EBADF,
+				.facts = json_share(facts),
+				.result = json_new_object() };
+	struct snap_error *err = identify(&job);
+	if (!err)
+		record_only(&job, why);
+	else
+		manager_log(LOG_WARNING, "crash: %s", err->message);
+	snap_error_destroy(err);
+	json_destroy(job.facts);
+	json_destroy(job.result);
+	procid_destroy(job.id);
 }

@@ -15,6 +15,7 @@
  * the name that the dump will have.
  */
 
+struct json;
 struct manager;
 struct crashes;
 
@@ -28,5 +29,13 @@ struct crashjob;
  */
 struct crashjob *crashjob_begin(struct manager *manager, struct crashes *crashes, int crashes_fd,
 				const char *name);
+/**
+ * Records a crash that has no folder in STORE/crash, and so no core: @why.
+ *
+ * @folder, or -EBADF, is one elsewhere with what is known of it, @facts what the kernel has said;
+ * both stay the caller's.
+ */
+void crashjob_record(struct manager *manager, struct crashes *crashes, int folder,
+		     const struct json *facts, const char *why);
 /// Forgets it, when its worker is gone; the folder stays for the next daemon. Accepts NULL.
 void crashjob_destroy(struct crashjob *job);

@@ -16,7 +16,7 @@
  * minute, five, thirty, and then whenever the daemon starts or reads its configuration anew. What
  * is here has its record.
  *
- * Raw cores are large, and whatever keeps their dumps from being made may last. So they are bounded:
+ * Raw cores are large, and what keeps their dumps from being made may last. So they are bounded:
  * what their dumps are expected to take is MaxUse= at most, and half of that for one user, so that
  * the cores of nobody push out those of others.
  *

@@ -62,22 +62,39 @@ static enum action parse_action(const char *text)
 					 ACTION_KEEP;
 }
 
-static int say_hello(const struct folder *folder, const struct json *place, int sock)
+/// What a copier before this one was told; it may have been killed while it wrote that down.
+static struct json *recall(const struct share *share)
 {
-	_cleanup_(json_destroyp) struct json *hello = json_new_object();
+	size_t len = strnlen(share->answer, sizeof(share->answer));
+	return len ? json_parse(share->answer, len) : NULL;
+}
+
+static void remember(struct share *share, const struct json *answer)
+{
+	const char *text = answer ? json_text(answer) : NULL;
+	if (text && strlen(text) < sizeof(share->answer))
+		memcpy(share->answer, text, strlen(text) + 1);
+}
+
+static int say_hello(const struct folder *folder, const struct json *place,
+		     const struct share *share, int sock)
+{
+	_cleanup_(json_destroyp) struct json *hello = json_new_object(), *answer = recall(share);
 	json_set_text(hello, "folder", folder->name);
 	json_set_shared(hello, "place", place);
+	if (answer)
+		json_set_shared(hello, "answer", answer);
 	return ipc_send(sock, hello, NULL, 0, MSG_NOSIGNAL);
 }
 
 void ask_daemon(const struct crash *crash, const struct folder *folder, const struct json *place,
-		struct answer *ret)
+		struct share *share, struct answer *ret)
 {
 	*ret = ANSWER_NULL;
 	ret->max_bytes = crash->rlimit;
 	ret->action = corelimit_allows(crash->rlimit) ? ACTION_KEEP : ACTION_DROP;
 	_cleanup_close_ int sock = connect_daemon(folder);
-	if (sock < 0 || say_hello(folder, place, sock) < 0)
+	if (sock < 0 || say_hello(folder, place, share, sock) < 0)
 		return;
 	uint64_t deadline = snap_now_ns() + ANSWER_NS, limit = snap_now_ns() + TURN_NS;
 	for (;;) {
@@ -88,6 +105,7 @@ void ask_daemon(const struct crash *crash, const struct folder *folder, const st
 		if (r < 0)
 			return;
 		const char *action = json_get_text(answer, "action");
+		remember(share, action ? answer : json_get(answer, "answer"));
 		if (action) {
 			ret->sock = TAKE_FD(sock);
 			ret->action = parse_action(action);
@@ -113,4 +131,22 @@ void ask_done(int sock, const struct folder *folder)
 	if (sock >= 0)
 		(void)ipc_send(sock, done, NULL, 0, MSG_NOSIGNAL | MSG_DONTWAIT);
 	snap_closep(&sock);
+}
+
+bool ask_to_record(const struct crash *crash, const struct folder *folder, const char *why,
+		   int elsewhere)
+{
+	_cleanup_(json_destroyp) struct json *message = json_new_object(), *answer = NULL;
+	_cleanup_close_ int sock = folder->crashes < 0 ? -EBADF : connect_daemon(folder);
+	json_set(message, "record", crash_to_json(crash));
+	json_set_message(message, "why", why);
+	if (sock < 0 ||
+	    ipc_send(sock, message, &elsewhere, elsewhere >= 0 ? 1 : 0, MSG_NOSIGNAL) < 0)
+		return false;
+	uint64_t deadline = snap_now_ns() + ANSWER_NS;
+	int r;
+	do
+		r = receive(sock, deadline, &answer);
+	while (r == -EAGAIN);
+	return r == 0 && json_get_bool(answer, "recorded", false);
 }

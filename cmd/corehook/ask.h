@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/json.h"
 #include "crash.h"
 #include "folder.h"
+#include "share.h"
 
 /**
  * DOC: What the daemon says to a crash
  *
  * Over STORE/crash/socket, SOCK_SEQPACKET, JSON (common/ipc.h):
  *   hook     {"folder": ".USEC.PID", "place": {...}}, cmd/corehook/place.h
- *   daemon   {"wait": true}, any number of times: it is there, and it is somebody else's turn
+ *   daemon   {"wait": true, "answer": {...}}: it is there, and it is somebody else's turn; what it
+ *            will say then
  *   daemon   {"action": "keep" | "stacks" | "drop", "max_bytes": N, ...}, daemon/crashask.h
  *   hook     {"done": "USEC.PID"}
+ * A copier that goes on for one that was killed adds "answer": {...}, what that was told, so that
+ * the crash is not counted twice.
+ *
+ * When there is no room for a folder:
+ *   hook     {"record": {...}, "why": "..."}, the facts (crash_to_json()), and a folder elsewhere,
+ *            as a descriptor, which has facts and proc
+ *   daemon   {"recorded": true}
+ *
  * What else the daemon says goes into the result, for the record. A daemon that is not there, or
  * that does not answer, must cost the process nothing but a little time: then only its own limit
  * counts (common/corelimit.h), and the daemon decides about the rest when it finds the folder.
@@ -34,9 +45,15 @@ struct answer {
 
 #define ANSWER_NULL ((struct answer){ .max_bytes = UINT64_MAX, .sock = -EBADF })
 
-/// Asks about @crash, whose folder and place these are. @ret is the caller's, for answer_deinit().
+/// Asks about @crash, whose folder and place these are. @share has the answer for another copier.
+/// @ret is the caller's, for answer_deinit().
 void ask_daemon(const struct crash *crash, const struct folder *folder, const struct json *place,
-		struct answer *ret);
+		struct share *share, struct answer *ret);
 void answer_deinit(struct answer *answer);
 /// Tells the daemon that the folder is complete. Takes @sock.
 void ask_done(int sock, const struct folder *folder);
+/// Has the daemon record @crash, of which there will be no core: @why. @elsewhere, or -EBADF, is a
+/// folder with what is known; it is read when this returns, or never will be. False when nobody has
+/// said that it is recorded.
+bool ask_to_record(const struct crash *crash, const struct folder *folder, const char *why,
+		   int elsewhere);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -12,6 +14,7 @@
 
 #include "common/fd.h"
 #include "common/procfolder.h"
+#include "patience.h"
 
 static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -59,7 +62,27 @@ static int write_json(const struct folder *folder, const char *name, const struc
 	return text ? folder_write(folder, name, text, strlen(text)) : -ENOMEM;
 }
 
-/// What /proc says is wanted by those who read the record; the core is good without.
+struct copying {
+	struct errand errand;
+	int piddir, dir;
+};
+
+static void copying_run(struct errand *errand)
+{
+	const struct copying *c = (struct copying *)errand;
+	(void)procfolder_copy(c->piddir, c->dir);
+}
+
+static void copying_destroy(struct errand *errand)
+{
+	struct copying *c = (struct copying *)errand;
+	snap_closep(&c->piddir);
+	snap_closep(&c->dir);
+	free(c);
+}
+
+/// What /proc says is wanted by those who read the record; the core is good without. Some of it the
+/// kernel reads from the memory of the process, which is behind all the rest.
 static void copy_proc(const struct crash *crash, const struct folder *folder)
 {
 	pid_t tid;
@@ -68,8 +91,14 @@ static void copy_proc(const struct crash *crash, const struct folder *folder)
 	    mkdirat(folder->fd, "proc", 0700) < 0)
 		return;
 	_cleanup_close_ int dir = openat(folder->fd, "proc", dir_flags);
-	if (dir >= 0)
-		(void)procfolder_copy(piddir, dir);
+	struct copying *c = dir < 0 ? NULL : malloc(sizeof(*c));
+	if (!c)
+		return;
+	*c = (struct copying){ .errand = { .run = copying_run, .destroy = copying_destroy },
+			       .piddir = TAKE_FD(piddir),
+			       .dir = TAKE_FD(dir) };
+	if (patience_run(&c->errand, PATIENCE_MS))
+		copying_destroy(&c->errand);
 }
 
 /// Makes it; leaves folder->fd as it is when the daemon has taken it for one of a dead hook.
@@ -113,12 +142,57 @@ struct snap_error *folder_create(const struct crash *crash, struct folder *ret)
 			(void)unlinkat(folder.fd, "facts", 0);
 			(void)unlinkat(folder.crashes, folder.name, AT_REMOVEDIR);
 		}
-		folder_deinit(&folder);
+		snap_closep(&folder.fd);
+		folder.fd = -EBADF;
+		*ret = folder;
 		return err;
 	}
 	copy_proc(crash, &folder);
 	*ret = folder;
 	return NULL;
+}
+
+int folder_create_elsewhere(const struct crash *crash, char **ret_path)
+{
+	// File systems in memory, both. A sandbox may have left only the second one writable.
+	static const char *const places[] = { "/run/procsnap-crash.XXXXXX",
+					      "/dev/shm/procsnap-crash.XXXXXX" };
+	_cleanup_free_ char *path = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(places) && !path; i++) {
+		path = strdup(places[i]);
+		if (path && !mkdtemp(path))
+			free(TAKE_PTR(path));
+	}
+	struct folder folder = { .crashes = -EBADF, .fd = path ? open(path, dir_flags) : -EBADF };
+	if (folder.fd < 0)
+		return path ? -errno : -ENOSPC;
+	_cleanup_(json_destroyp) struct json *facts = crash_to_json(crash);
+	(void)write_json(&folder, "facts", facts);
+	copy_proc(crash, &folder);
+	*ret_path = TAKE_PTR(path);
+	return folder.fd;
+}
+
+/// What it has is files, and one folder of files.
+static void empty(int fd, const char *sub)
+{
+	_cleanup_close_ int copy = openat(fd, sub, dir_flags);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *d;
+	if (!dir)
+		return;
+	copy = -EBADF;
+	while ((d = readdir(dir)))
+		(void)unlinkat(dirfd(dir), d->d_name, 0);
+	(void)closedir(dir);
+	(void)unlinkat(fd, sub, AT_REMOVEDIR);
+}
+
+void folder_remove_elsewhere(int fd, const char *path)
+{
+	empty(fd, "proc");
+	(void)unlinkat(fd, "facts", 0);
+	(void)rmdir(path);
 }
 
 int folder_open_core(const struct folder *folder)

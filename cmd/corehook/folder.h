@@ -26,8 +26,18 @@ struct folder {
 
 #define FOLDER_NULL ((struct folder){ .crashes = -EBADF, .fd = -EBADF })
 
-/// Makes the folder, with the lock, and writes what is known by now.
+/// Makes the folder, with the lock, and writes what is known by now. After an error @ret may have
+/// STORE/crash all the same, and nothing else.
 struct snap_error *folder_create(const struct crash *crash, struct folder *ret) _must_check_;
+/**
+ * Makes a folder with facts and proc in memory instead, for when the store has no room. The holder
+ * asks the daemon to read it, and removes it.
+ *
+ * Returns a descriptor of it, owned by the caller, or a negative errno. @ret_path, owned by the
+ * caller, is for folder_remove_elsewhere().
+ */
+int folder_create_elsewhere(const struct crash *crash, char **ret_path);
+void folder_remove_elsewhere(int fd, const char *path);
 /// Writes a file of the folder, unless it is there already. Returns 0 or a negative errno.
 int folder_write(const struct folder *folder, const char *name, const void *data, size_t len);
 /// A file without a name, read and write, in the folder. -errno.

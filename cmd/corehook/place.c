@@ -3,11 +3,13 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/fd.h"
 #include "common/span.h"
+#include "patience.h"
 
 enum {
 	STACK_BYTES = 4096, ///< frames of abort() and of assert() have half of it
@@ -76,6 +78,28 @@ static uint64_t add_to_hash(uint64_t hash, const void *data, size_t len)
 	return hash;
 }
 
+struct peek {
+	struct errand errand;
+	int mem;
+	uint64_t addr;
+	size_t len;
+	ssize_t result;
+	uint8_t bytes[STACK_BYTES];
+};
+
+static void peek_run(struct errand *errand)
+{
+	struct peek *p = (struct peek *)errand;
+	p->result = snap_pread_full(p->mem, p->bytes, p->len, p->addr);
+}
+
+static void peek_destroy(struct errand *errand)
+{
+	struct peek *p = (struct peek *)errand;
+	snap_closep(&p->mem);
+	free(p);
+}
+
 /**
  * What lies at the stack pointer. Which process that is has not been proven yet; of another one it
  * would be a number without meaning.
@@ -86,10 +110,22 @@ static ssize_t read_stack(const struct crash *crash, const struct head *head, ui
 	_cleanup_close_ int mem =
 		piddir < 0 ? -EBADF : openat(piddir, "mem", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	const struct snap_mapping *map = find_mapping(head, head->facts.sp);
-	if (mem < 0 || !map)
+	struct peek *p = mem < 0 || !map ? NULL : malloc(sizeof(*p));
+	if (!p)
 		return -1;
-	size_t len = (size_t)MIN((uint64_t)STACK_BYTES, map->end - head->facts.sp);
-	return snap_pread_full(mem, buf, len, head->facts.sp);
+	*p = (struct peek){
+		.errand = { .run = peek_run, .destroy = peek_destroy },
+		.mem = TAKE_FD(mem),
+		.addr = head->facts.sp,
+		.len = (size_t)MIN((uint64_t)STACK_BYTES, map->end - head->facts.sp),
+	};
+	if (!patience_run(&p->errand, PATIENCE_MS))
+		return -1;
+	ssize_t n = p->result;
+	if (n > 0)
+		memcpy(buf, p->bytes, (size_t)n);
+	peek_destroy(&p->errand);
+	return n;
 }
 
 /// A number for the callers that are not in the file of @place, which may be NULL; 0: not known.

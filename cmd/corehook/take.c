@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,24 +10,29 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/cpus.h"
 #include "common/fd.h"
 #include "common/str.h"
 #include "dumper/core.h"
 #include "dumper/priority.h"
 #include "dumper/stream.h"
+#include "patience.h"
+#include "patientmem.h"
 #include "ptrace/livemem.h"
 
 enum {
-	THREADS_MAX = 8,
 	CHUNK = 1 << 20,
 	STATUS_MAX = 64 << 10,
 };
+
+static const char why_stalled[] = "a file or somebody behind it did not answer";
 
 struct taking {
 	struct hook *hook;
 	struct head *head; ///< of the hook
 	int piddir;
 	struct livemem *mem; ///< NULL: the stream is read instead
+	bool stream_stalled; ///< and does not go on
 	const char *why_stream; ///< then
 	struct core *core;
 	int fd;
@@ -37,14 +41,6 @@ struct taking {
 	const char *why_max; ///< who says so; NULL: nothing that is wanted is left out
 	uint64_t copy_ns;
 };
-
-static unsigned int count_threads(void)
-{
-	cpu_set_t set;
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1;
-	return (unsigned int)MIN(CPU_COUNT(&set), (int)THREADS_MAX);
-}
 
 static void open_memory(struct taking *t)
 {
@@ -106,8 +102,8 @@ static uint64_t expected_bytes(const struct taking *t)
 /// Where the stream stands, for the first copier that reads it; UINT64_MAX for others.
 static uint64_t take_stream(const struct taking *t)
 {
-	bool first = !*t->hook->stream_taken;
-	*t->hook->stream_taken = true;
+	bool first = !t->hook->share->stream_taken;
+	t->hook->share->stream_taken = true;
 	return first ? t->head->bytes.len : UINT64_MAX;
 }
 
@@ -126,10 +122,18 @@ static void note_limit(const struct taking *t, struct json *result)
 	json_set_text(result, "why_short", text);
 }
 
+/// Does something that it was waited for in vain lack in the core?
+static bool has_stalled(const struct taking *t)
+{
+	return t->stream_stalled || t->hook->share->n_avoided;
+}
+
 /// Why something is missing; of a core that nobody has cut it is the process that was killed.
 static void note_shortage(const struct taking *t, struct json *result)
 {
-	if (t->why_max && (t->stacks_only || core_gaps(t->core)->lost_bytes))
+	if (has_stalled(t))
+		json_set_text(result, "why_short", why_stalled);
+	else if (t->why_max && (t->stacks_only || core_gaps(t->core)->lost_bytes))
 		note_limit(t, result);
 }
 
@@ -169,6 +173,22 @@ static struct snap_error *set_priorities(struct taking *t)
 	return err ? err : core_set_priorities(t->core, &priorities);
 }
 
+static struct snap_error *copy_live(struct taking *t, uint32_t flags)
+{
+	// As long-lived as the threads that may never come back.
+	static struct patientmem mem;
+	patientmem_init(&mem, livemem_source(t->mem), t->hook->share);
+	return core_copy(t->core, &mem.source, t->fd, NULL, cpus_to_copy(), flags, NULL);
+}
+
+static struct snap_error *copy_stream(struct taking *t, uint32_t flags)
+{
+	const struct stream_body body = { .fd = CRASH_STREAM_FD,
+					  .position = take_stream(t),
+					  .patience_ms = PATIENCE_MS };
+	return stream_copy(&body, &t->head->facts, t->core, t->fd, flags, &t->stream_stalled);
+}
+
 static struct snap_error *copy_memory(struct taking *t)
 {
 	uint32_t flags = CORE_KEEP_PARTIAL;
@@ -184,10 +204,7 @@ static struct snap_error *copy_memory(struct taking *t)
 	}
 	if (err)
 		return err;
-	return t->mem ? core_copy(t->core, livemem_source(t->mem), t->fd, NULL, count_threads(),
-				  flags, NULL) :
-			stream_copy(CRASH_STREAM_FD, take_stream(t), &t->head->facts, t->core,
-				    t->fd, flags);
+	return t->mem ? copy_live(t, flags) : copy_stream(t, flags);
 }
 
 static struct snap_error *copy(struct taking *t, enum action action)
@@ -216,9 +233,11 @@ static struct snap_error *copy_as_it_comes(struct taking *t, struct json *result
 	int r = buf ? snap_write_all(t->fd, head->data, head->len) : -ENOMEM;
 	bool more = take_stream(t) != UINT64_MAX;
 	while (r >= 0 && more) {
-		ssize_t n = read(CRASH_STREAM_FD, buf, CHUNK);
-		if (n < 0 && errno == EINTR)
-			continue;
+		ssize_t n = snap_read_within(CRASH_STREAM_FD, buf, CHUNK, PATIENCE_MS);
+		if (n == -ETIMEDOUT) {
+			json_set_u64(result, "lost_bytes", 1); // at least
+			json_set_text(result, "why_short", why_stalled);
+		}
 		if (n <= 0)
 			break;
 		if ((uint64_t)n > room) {
@@ -271,9 +290,11 @@ struct snap_error *take_core(struct hook *hook, const struct answer *answer,
 		err = take(&t, answer, result);
 	if (!err)
 		err = folder_link_core(&hook->folder, t.fd);
-	core_destroy(t.core);
-	livemem_destroy(t.mem);
-	snap_closep(&t.piddir);
+	if (!t.hook->share->n_avoided) { // else others may still be at it
+		core_destroy(t.core);
+		livemem_destroy(t.mem);
+		snap_closep(&t.piddir);
+	}
 	snap_closep(&t.fd);
 	if (err)
 		json_set_message(result, "error", err->message);

@@ -507,14 +507,30 @@ small_store() {
 	belongs_to "$USER_ID"
 }
 
+# Has PID asked the daemon?
+connected() {
+	ls -l "/proc/$1/fd" | grep -q socket
+}
+
 @test "a store without a byte left: the process is let go, and the daemon lives" {
 	small_store 4M
 	attacked
 	head -c 8M /dev/zero >"$STORE/full" 2>/dev/null || true
+	"$SNAPCTL" wait --json --timeout 60 >"$DIR/waited" 3>&- 4>&- &
+	local waiter=$!
+	STARTED+=("$waiter")
+	wait_for connected "$waiter"
 	crash_child by "$USER_ID" "$CRASHER" null
 	[ "$signal" = 11 ]
 	wait_for no_hooks
 	daemon_lives
+	# There was no room for a folder, and whoever waits for records is told all the same.
+	wait_for log_has "process $PID of user $USER_ID crashed by signal 11; there is no core"
+	log_has 'No space left on device'
+	wait "$waiter"
+	jq -e ".pid == $PID and .uid == $USER_ID and .signal == 11 and .comm == \"crasher\" and
+		(.exe | endswith(\"/crasher\"))" "$DIR/waited"
+	! compgen -G '/run/procsnap-crash.*' >/dev/null || fail "$(ls -lR /run/procsnap-crash.*)"
 	rm "$STORE/full"
 	crash_child by "$USER_ID" "$CRASHER" null
 	recorded
@@ -554,6 +570,41 @@ small_store() {
 	end_child "$OCCUPIER"
 	recorded
 	belongs_to "$DAEMON_USER"
+}
+
+@test "a file that never answers: the rest of the core is there, and nobody waits for it" {
+	need_mount
+	[ -c /dev/fuse ] || skip "there is no FUSE here"
+	attacked
+	mkdir "$DIR/fuse"
+	"$BATS_TEST_DIRNAME/../tools/stalling-fs" "$DIR/fuse" >"$DIR/fuse.out" 2>&1 3>&- 4>&- &
+	local server=$!
+	# Whoever waits for a file waits until its server has ended.
+	at_end "umount -l $DIR/fuse; kill -KILL $server 2>/dev/null || true"
+	wait_for grep -qE 'ready|cannot' "$DIR/fuse.out"
+	grep -q ready "$DIR/fuse.out" || skip "$(cat "$DIR/fuse.out")"
+	# All that is mapped is wanted.
+	crash_begin by "$USER_ID" sh -c 'echo 0x7f >/proc/self/coredump_filter && exec "$@"' sh \
+		"$CRASHER" map:"$DIR/fuse/file" words map:"$DIR/fuse/file" null
+	local stuck=$PID
+	wait_for grep -qx read "$DIR/fuse.out"
+	# Meanwhile others crash as ever.
+	crash_child by "$OTHER_ID" "$CRASHER" null
+	recorded
+	entry_has ".owner_reads and .uid == $OTHER_ID"
+	PID=$stuck
+	recorded
+	entry_has .partial
+	meta_has '.capture.mode == "crash" and .capture.lost_bytes >= 1048576'
+	meta_has '.capture.why_short | contains("did not answer")'
+	get_core
+	well_formed
+	[ "$(grep -c REMEMBERREMEMBER -a "$CORE")" -ge 1 ]
+	# The kernel waits for that file, too, now that nobody wants its core any more.
+	kill "$server"
+	wait "$PID" || true
+	wait_for no_hooks
+	daemon_lives
 }
 
 # ---- ourselves -------------------------------------------------------------------------------

@@ -11,6 +11,8 @@
  *   group:N, user:N, effective:N
  *                  gives up rights: setresgid(), setresuid(), setreuid(-1)
  *   files:N        opens so many
+ *   map:PATH       maps the first MiB of that file, private, and touches none of it
+ *   words          a page that says REMEMBER
  *   exec           executes itself, with the arguments that follow
  *   ready          says "ready PID", and goes on when a line comes in
  *   sleep          says "ready PID", and waits for a signal
@@ -112,6 +114,23 @@ static void do_files(long n)
 		check(open("/dev/null", O_RDONLY) >= 0, "open");
 }
 
+static void do_map(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+
+	check(fd >= 0, path);
+	check(mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE, fd, 0) != MAP_FAILED, "mmap");
+	close(fd);
+}
+
+static void do_words(void)
+{
+	char *p = map(4096, 0);
+
+	for (size_t i = 0; i < 4096 / 8; i++)
+		memcpy(p + i * 8, "REMEMBER", 8);
+}
+
 static void be_ready(void)
 {
 	printf("ready %d\n", getpid());
@@ -151,6 +170,10 @@ static void act(const char *word, char **rest)
 		check(!setreuid((uid_t)-1, (uid_t)n), "setreuid");
 	else if (IS("files"))
 		do_files(n);
+	else if (IS("map"))
+		do_map(text);
+	else if (IS("words"))
+		do_words();
 	else if (IS("exec"))
 		check(!execv("/proc/self/exe", rest), "exec");
 	else if (IS("signal"))
