@@ -13,8 +13,9 @@
 struct opener {
 	const char *exe; ///< file that the user named as the program, or NULL
 	int piddir; ///< /proc/PID of the process whose files are meant; negative: those of ours
-	/// Names come from whoever crashed, and nobody waits for us to be stuck: what is below a mount
-	/// of FUSE, behind which a user may stand, is not opened, and no symbolic links are followed.
+	/// Names come from whoever crashed, and we must not be kept waiting: what is below a mount
+	/// of FUSE, behind which a user may stand, is not opened, and no symbolic links are
+	/// followed.
 	bool wary;
 };
 

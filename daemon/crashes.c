@@ -18,12 +18,12 @@
 
 #include "common/fd.h"
 #include "common/ipc.h"
+#include "common/turns.h"
 #include "daemon/crashask.h"
 #include "daemon/crashfolder.h"
 #include "daemon/crashjob.h"
 #include "daemon/crashkept.h"
 #include "daemon/manager.h"
-#include "daemon/turns.h"
 
 enum {
 	// Two hooks keep the memory of most machines busy; more would only end later together.

@@ -12,7 +12,7 @@
  *
  * procsnap-corehook leaves each crash in a folder of STORE/crash (cmd/corehook/folder.h) and asks,
  * over STORE/crash/socket, what to keep (cmd/corehook/ask.h). This is the other end: it decides
- * (daemon/crashpolicy.h), lets so many hooks copy at once, users in turn (daemon/turns.h), and
+ * (daemon/crashpolicy.h), lets so many hooks copy at once, users in turn (common/turns.h), and
  * makes a dump of each folder that is complete, also of those that hooks have left while there was
  * no daemon; users take turns at that, too. What cannot be dumped now is tried again
  * (daemon/crashkept.h). A hook needs nothing of us to go on, so whatever

@@ -361,3 +361,65 @@ records_of() {
 	wait_for crash_is_forgotten "$PID"
 	is_left "$first"
 }
+
+# ---- a hook of two processes -----------------------------------------------------------------
+
+@test "a copier that is killed: the next one tells what was decided, and the crash counts once" {
+	crash_handler
+	mkdir -m 755 "$STORE"
+	mkdir -m 700 "$STORE/crash"
+	# A daemon that has the copier killed while it waits for its turn.
+	python3 - "$STORE/crash/socket" "$DIR/hello" <<-'END' 3>&- 4>&- &
+		import json, os, signal, socket, struct, sys, time
+		server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		server.bind(sys.argv[1])
+		server.listen()
+		answer = {"decided": True, "action": "stacks", "reason": "it was decided once"}
+		client, _ = server.accept()
+		first = json.loads(client.recv(65536))
+		client.send(json.dumps({"wait": True, "answer": answer}).encode())
+		pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+		time.sleep(0.5)  # it writes down what it was told
+		os.kill(pid, signal.SIGKILL)
+		client.recv(65536)
+		client, _ = server.accept()
+		second = json.loads(client.recv(65536))
+		client.send(json.dumps(second["answer"]).encode())
+		client.recv(65536)
+		with open(sys.argv[2], "w") as file:
+		    json.dump([first, second], file)
+	END
+	STARTED+=($!)
+	wait_for test -S "$STORE/crash/socket"
+	crash_child "$CRASHER" mib:8 null
+	[ "$signal" = 11 ]
+	wait_for test -s "$DIR/hello"
+	jq -e '.[0].answer == null and .[1].answer.reason == "it was decided once" and
+		.[0].folder == .[1].folder' "$DIR/hello"
+	rm "$STORE/crash/socket"
+	daemon_start '[Crash]' DuplicateLimit=2/1h
+	with_core
+	record_has '.PROCSNAP_DEGRADED == "stacks"'
+
+	# The daemon's side of it: two crashes at one place are kept, though the first has asked twice.
+	mkdir -m 700 "$STORE/crash/.1.1" "$STORE/crash/.2.2"
+	echo '{"pid":1,"uid":77,"gid":77,"signal":11,"usec":1}' |
+		tee "$STORE/crash/.1.1/facts" >"$STORE/crash/.2.2/facts"
+	python3 - "$STORE/crash" <<-'END'
+		import fcntl, json, os, socket, sys
+		for name in (".1.1", ".2.2"):
+		    fcntl.flock(os.open(f"{sys.argv[1]}/{name}", os.O_RDONLY), fcntl.LOCK_EX)
+		def ask(**hello):
+		    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		    s.connect(sys.argv[1] + "/socket")
+		    hello["place"] = {"signal": 11, "module": "/some/where", "offset": 4096}
+		    s.send(json.dumps(hello).encode())
+		    return json.loads(s.recv(65536))
+		first = ask(folder=".1.1")
+		again = ask(folder=".1.1", answer=first)
+		second = ask(folder=".2.2")
+		third = ask(folder=".2.2")
+		actions = [x["action"] for x in (first, again, second, third)]
+		sys.exit(0 if actions == ["keep", "keep", "keep", "drop"] else str(actions))
+	END
+}

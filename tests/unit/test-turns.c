@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "test.h"
 
-#include "daemon/turns.h"
+#include "common/turns.h"
 
 /// The uid is what tells them apart here.
 struct item {
