@@ -176,12 +176,13 @@ int folder_create_elsewhere(const struct crash *crash, char **ret_path)
 /// What it has is files, and one folder of files.
 static void empty(int fd, const char *sub)
 {
-	_cleanup_close_ int copy = openat(fd, sub, dir_flags);
+	int copy = openat(fd, sub, dir_flags);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *d;
-	if (!dir)
+	if (!dir) {
+		snap_closep(&copy);
 		return;
-	copy = -EBADF;
+	}
 	while ((d = readdir(dir)))
 		(void)unlinkat(dirfd(dir), d->d_name, 0);
 	(void)closedir(dir);
