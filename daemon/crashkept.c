@@ -132,13 +132,15 @@ void crashkept_destroy(struct crashkept *k)
 static bool has_room(const struct crashkept *k, const struct crashkept_core *core, uint64_t max)
 {
 	const struct item *item;
-	uint64_t all = core->dump_bytes, own = core->dump_bytes;
+	uint64_t own = core->dump_bytes, others = 0;
 	TAILQ_FOREACH(item, &k->items, entry)
 	{
-		all += item->dump_bytes;
-		own += item->uid == core->uid ? item->dump_bytes : 0;
+		if (item->uid == core->uid)
+			own += item->dump_bytes;
+		else
+			others += item->dump_bytes;
 	}
-	return !max || (all <= max && own <= max / 2);
+	return !max || (own <= max / 2 && own + others <= max);
 }
 
 bool crashkept_add(struct crashkept *k, const struct crashkept_core *core, uint64_t max_bytes)

@@ -113,12 +113,11 @@ static ssize_t read_stack(const struct crash *crash, const struct head *head, ui
 	struct peek *p = mem < 0 || !map ? NULL : malloc(sizeof(*p));
 	if (!p)
 		return -1;
-	*p = (struct peek){
-		.errand = { .run = peek_run, .destroy = peek_destroy },
-		.mem = TAKE_FD(mem),
-		.addr = head->facts.sp,
-		.len = (size_t)MIN((uint64_t)STACK_BYTES, map->end - head->facts.sp),
-	};
+	uint64_t above = map->end - head->facts.sp;
+	p->errand = (struct errand){ .run = peek_run, .destroy = peek_destroy };
+	p->mem = TAKE_FD(mem);
+	p->addr = head->facts.sp;
+	p->len = (size_t)MIN((uint64_t)STACK_BYTES, above);
 	if (!patience_run(&p->errand, PATIENCE_MS))
 		return -1;
 	ssize_t n = p->result;
