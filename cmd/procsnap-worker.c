@@ -407,7 +407,8 @@ static struct snap_error *prepare(struct worker *w, struct memsource *source)
 	uint64_t first = core_first_offset(&look->known, count_tasks(w));
 	// The layout cannot change any more when there are more threads or mappings later.
 	w->first_offset = w->forecast.best == STRATEGY_PRECOPY ? 2 * first : first;
-	struct snap_error *err = core_create(&look->known, look->plan, w->first_offset, &look->core);
+	struct snap_error *err =
+		core_create(&look->known, look->plan, w->first_offset, &look->core);
 	if (!err)
 		err = reserve_room(w, look->core, source);
 	if (!err && w->forecast.best == STRATEGY_PRECOPY)

@@ -18,8 +18,8 @@
  * all memory sources; whoever reads does not know which.
  *
  * While the process runs: a source that follows writes is read several times. While the process
- * runs, each scan gives what has changed since the last scan of the same range, or at first all that
- * it follows, and the rest as MEM_HELD. When the process has stopped, MEM_HELD is what has not
+ * runs, each scan gives what has changed since the last scan of the same range, or at first all
+ * that it follows, and the rest as MEM_HELD. When the process has stopped, MEM_HELD is what has not
  * changed since it was last scanned: whoever has read it after each scan, has it. All other kinds
  * replace what was read before, also those that have no contents.
  *

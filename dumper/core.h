@@ -127,8 +127,8 @@ void core_miss(struct core *core, size_t i, uint64_t offset);
 /// Are there mappings in it of which is not known whether the program wants them in dumps?
 bool core_has_young(const struct core *core);
 /**
- * Leaves those out again that @later, a look at the process when it ran again, says it does not want
- * in dumps (MADV_DONTDUMP). @plan is the one the core was made with. Before core_finish().
+ * Leaves those out again that @later, a look at the process when it ran again, says it does not
+ * want in dumps (MADV_DONTDUMP). @plan is the one the core was made with. Before core_finish().
  */
 void core_leave_out(struct core *core, struct plan *plan, const struct snapshot *later);
 

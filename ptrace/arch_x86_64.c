@@ -418,7 +418,8 @@ bool arch_is_thunk(const uint8_t code[ARCH_THUNK_BYTES])
 	static const uint8_t nothing[ARCH_THUNK_BYTES];
 	const size_t word = sizeof(uint64_t), end = sizeof(thunk_code) + sizeof(struct thunk_home);
 	for (size_t i = word; i < sizeof(thunk_code); i += word)
-		if (memcmp(code + i, thunk_code + i, word) != 0 && memcmp(code + i, nothing, word) != 0)
+		if (memcmp(code + i, thunk_code + i, word) != 0 &&
+		    memcmp(code + i, nothing, word) != 0)
 			return false;
 	return !memcmp(code, thunk_code, word) &&
 	       !memcmp(code + end, nothing, ARCH_THUNK_BYTES - end);

@@ -60,8 +60,8 @@ uint64_t capture_followed_bytes(const struct snapshot *known);
  * @known is what capture_inspect() gave, and must live until the capture is taken. The memsource
  * that came with it then tells what is new; see "While the process runs" in memsource.h. One
  * thread of the process stops for some tenths of a millisecond. An error says why it cannot be
- * done, "it ..." being the process; nothing has changed then. May be called again with a later look,
- * for what is new in it.
+ * done, "it ..." being the process; nothing has changed then. May be called again with a later
+ * look, for what is new in it.
  */
 struct snap_error *capture_follow(struct capture *capture, const struct snapshot *known)
 	_must_check_;

@@ -403,7 +403,7 @@ struct snap_error *inject_descriptor(const struct pidref *ref, int procfd,
 				     int *ret_fd)
 {
 	struct injection in = {
-		.ref = ref, .call = call, 
+		.ref = ref, .call = call,
 		.self = gettid(), .room = find_room(snap), .fd = -EBADF,
 		.why = "it has no thread to do it"
 	};

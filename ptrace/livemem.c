@@ -232,8 +232,8 @@ static int scan_follow(struct livemem *mem, const struct snap_mapping *map, uint
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)vec,
-		// Each with what is between it and the one before: of no region there may be no room
-		// to tell, since it is not told again.
+		// Each with what is between it and the one before: of no region there may be no
+		// room to tell, since it is not told again.
 		.vec_len = MIN(max / 2, (size_t)SCAN_BATCH),
 		.category_mask = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,

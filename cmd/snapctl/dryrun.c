@@ -53,7 +53,9 @@ void dryrun_print(const struct json *result, FILE *out)
 		(unsigned long long)json_get_u64(result, "pid", 0), comm ? comm : "?",
 		(unsigned long long)json_get_u64(result, "threads", 0));
 	print_table(json_get(result, "classes"), out);
-	fprintf(out, "File '%s': about %s, %s of them on disk; %s are free\nExpected pause: %s, by %s\n",
+	fprintf(out,
+		"File '%s': about %s, %s of them on disk; %s are free\n"
+		"Expected pause: %s, by %s\n",
 		path ? path : "-", snap_format_bytes(json_get_u64(result, "bytes", 0), a),
 		snap_format_bytes(json_get_u64(result, "bytes_on_disk", 0), b),
 		snap_format_bytes(json_get_u64(result, "free_bytes", 0), c),
