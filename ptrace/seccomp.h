@@ -12,8 +12,8 @@
  * DOC: What the seccomp filters of a thread would say
  *
  * Before a thread is made to do a system call it would not have done, its filters are asked,
- * without running them in the thread: one that kills for that call must never see it, not even if we are
- * killed at the worst moment and can no longer hold the filters off.
+ * without running them in the thread: one that kills for that call must never see it, not even if
+ * we are killed at the worst moment and can no longer hold the filters off.
  *
  * The programs are classic BPF over struct seccomp_data, in the subset that seccomp allows
  * (kernel/seccomp.c seccomp_check_filter()). They come from the kernel but were made by the
