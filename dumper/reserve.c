@@ -71,6 +71,8 @@ void reserve_set_spill(struct reserve *r, size_t bytes)
 		if (spill)
 			(void)munmap(spill, bytes);
 		free(spilled);
+		if (bytes / 2 > r->spill_bytes) // there may be a limit: what it allows, then
+			reserve_set_spill(r, ALIGN_UP(bytes / 2, (size_t)PAGE));
 		return;
 	}
 	if (r->spill)

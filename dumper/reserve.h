@@ -61,7 +61,8 @@ uint64_t reserve_dirty_room(void);
  * reserve, which is no error.
  */
 void reserve_init(struct reserve *reserve, int fd, uint64_t size);
-/// Gives the spill, in which there must be nothing, room for @bytes if there is memory for that.
+/// Gives the spill, in which there must be nothing, room for @bytes, or for less if there is no
+/// memory for that.
 void reserve_set_spill(struct reserve *reserve, size_t bytes);
 /// Unmaps; the file keeps its pages.
 void reserve_deinit(struct reserve *reserve);
