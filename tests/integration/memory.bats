@@ -589,6 +589,19 @@ limited_start() {
 	target_quit
 }
 
+@test "the same, copied in advance" {
+	need_target gap-probe
+	swap_on 200
+	limited_start 32 gap-probe 128
+	(($(swapped_kb) > 64 * 1024))
+	dump --json --mode=precopy
+	expect 0
+	field '.mode == "precopy" and .lost_bytes == 0' >/dev/null
+	"$CORECHECK" verify "$CORE" "$(content_of mem):$(key seed):1"
+	unharmed
+	target_quit
+}
+
 @test "what is never touched stays untouched beside a swap file" {
 	start_memory
 	# Only what the core holds is read: noreserve has 64 GiB of nothing.

@@ -676,7 +676,7 @@ static void memory_unlink(void)
 		unlink(memory_kept[i]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct target_ops ops = { .check = memory_check, .command = memory_command,
 					       .quit = memory_unlink };
@@ -698,7 +698,8 @@ int main(void)
 	make_secret();
 	make_guard();
 	make_guarded_stack();
-	make_uring();
+	if (argc < 2 || strcmp(argv[1], "no-uring"))
+		make_uring();
 	make_perf();
 	memory_ready();
 	return target_serve(&ops);

@@ -23,6 +23,7 @@
  *                                            not in these ranges
  *   corecheck invariant CORE ACCOUNTS SLOTS CLOCK TOTAL
  *                                            the sum of the accounts of the target "invariant"
+ *   corecheck remap CORE TABLE               the pages of the target "remap"
  *   corecheck maps70k CORE BASE COUNT STEP SEED
  *
  * Exit status: 0 good, 1 not, 2 not a core or wrong usage.
@@ -623,6 +624,77 @@ static int maps70k(const struct core *c, char **argv)
 	return 0;
 }
 
+enum remap_kind { NOTHING, ZEROS, NUMBERED, NUMBERED_OR_ZEROS, GUARDED };
+
+/// May word @j of a page be @got, if the page is to be @value?
+static bool remap_word(uint64_t value, uint64_t j, uint64_t got)
+{
+	switch (value & 0xff) {
+	case NUMBERED: return got == word(value >> 8, 0, j);
+	case NUMBERED_OR_ZEROS: return !got || got == word(value >> 8, 0, j);
+	default: return !got;
+	}
+}
+
+/// Is page @addr, with its row in the table at @row, as it must be? Says why not.
+static const char *remap_page(const struct core *c, uint64_t row, bool *ret_changing)
+{
+	uint64_t addr = need(c, row), is = need(c, row + 16);
+	bool odd = need(c, row + 8) & 1;
+	uint64_t will = odd ? need(c, row + 24) : is;
+	const uint8_t *p = memory(c, addr, PAGE);
+	bool as_is = true, as_will = true;
+
+	*ret_changing = odd;
+	if (need(c, row + 32))
+		return NULL;
+	if (has_segment(c, addr) && !p && ((is & 0xff) == NUMBERED && !odd))
+		return find(c, addr)->flags & PF_W ? "has no contents, though it is writable" :
+						     "has no contents";
+	if (!has_segment(c, addr))
+		return (is & 0xff) == NOTHING || (will & 0xff) == NOTHING ? NULL : "is missing";
+	if ((is & 0xff) == NOTHING && (will & 0xff) == NOTHING)
+		return "should not be there";
+	for (uint64_t j = 0; j < PAGE / 8; j++) {
+		uint64_t got = p ? get(p + j * 8, 8) : 0;
+		bool a = remap_word(is, j, got), b = remap_word(will, j, got);
+
+		if (!a && !b)
+			return "has something else";
+		as_is &= a;
+		as_will &= b;
+	}
+	// Freed pages are taken as a whole; only a write is done word by word.
+	if ((is & 0xff) == NUMBERED_OR_ZEROS && !odd && p && get(p, 8) &&
+	    !get(p + PAGE - 8, 8))
+		return "is half of what it was";
+	return as_is || as_will || (will & 0xff) == NUMBERED ? NULL : "is a mixture";
+}
+
+static int remap(const struct core *c, const char *text)
+{
+	struct list table = parse_list(text);
+	uint64_t bad = 0, changing = 0, numbered = 0;
+
+	for (uint64_t i = 0; i < table.count; i++) {
+		uint64_t row = table.addr + i * table.stride;
+		bool odd;
+		const char *why = remap_page(c, row, &odd);
+
+		changing += odd;
+		numbered += (need(c, row + 16) & 0xff) == NUMBERED;
+		if (why && bad++ < DIFFERENCES_SHOWN)
+			printf("page %" PRIu64 " at %" PRIx64 " %s: was %" PRIx64 ", seq %" PRIu64
+			       ", is to be %" PRIx64 ", found %" PRIx64 "\n",
+			       i, need(c, row), why, need(c, row + 16), need(c, row + 8),
+			       need(c, row + 24),
+			       memory(c, need(c, row), 8) ? need(c, need(c, row)) : 0);
+	}
+	printf("%" PRIu64 " pages, %" PRIu64 " with contents, %" PRIu64 " changing, %" PRIu64
+	       " bad\n", table.count, numbered, changing, bad);
+	return bad || numbered < table.count / 10;
+}
+
 static int show_segments(const struct core *c)
 {
 	for (size_t i = 0; i < c->n; i++)
@@ -672,6 +744,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "invariant") && argc == 7)
 		return invariant(&c, argv + 3);
+	if (!strcmp(what, "remap") && argc == 4)
+		return remap(&c, argv[3]);
 	if (!strcmp(what, "maps70k") && argc == 7)
 		return maps70k(&c, argv + 3);
 	die("wrong usage of '%s'", what);
