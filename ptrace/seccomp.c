@@ -28,8 +28,8 @@ static bool calculate(struct machine *m, uint16_t code, uint32_t k)
 	case BPF_OR: m->a |= v; break;
 	case BPF_AND: m->a &= v; break;
 	case BPF_XOR: m->a ^= v; break;
-	case BPF_LSH: m->a = v < 32 ? m->a << v : 0; break;
-	case BPF_RSH: m->a = v < 32 ? m->a >> v : 0; break;
+	case BPF_LSH: m->a <<= v & 31; break; // as the kernel does it, for amounts in X
+	case BPF_RSH: m->a >>= v & 31; break;
 	case BPF_NEG: m->a = 0 - m->a; break;
 	case BPF_DIV:
 		if (!v)
