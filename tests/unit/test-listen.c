@@ -2,7 +2,7 @@
 #include "cmd/corehook/listen.c" // NOLINT(bugprone-suspicious-include)
 #include "test.h"
 
-#include <grp.h>
+#include <sys/prctl.h>
 
 /*
  * The coredump socket, with processes of two users in place of those that crash: one who crashes
@@ -57,6 +57,7 @@ static void test_users(void **state _unused_)
 	(void)snprintf(path, sizeof(path), "%s/socket", dir);
 	pid_t listener = fork();
 	if (listener == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM); // also when this test fails
 		struct snap_error *err = listen_for_crashes(path, hold, NULL);
 		_exit(err != NULL);
 	}
