@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -45,6 +46,9 @@ enum {
 	HEADROOM_BYTES = 2 << 20,
 	// Headers and notes of an ordinary process.
 	OVERHEAD_BYTES = 1 << 20,
+	// Of a copy in memory that is only made to be analysed: half a second, or a pause of 5 ms.
+	ANALYZE_PRECOPY_BYTES = 512 << 20,
+	ANALYZE_COPY_BYTES = 32 << 20,
 };
 
 struct worker {
@@ -416,24 +420,17 @@ static struct snap_error *prepare(struct worker *w, struct memsource *source)
 	return err;
 }
 
-/// Estimates; for a dry run that is all, else it makes sure that there is room.
-static struct snap_error *look_first(struct worker *w, struct json **ret)
+/// Looks at the running process, and decides how to go on.
+static struct snap_error *look_first(struct worker *w, struct memsource **ret_source)
 {
-	struct memsource *source;
 	w->precopy.n_looks = 1;
 	struct look *look = precopy_look(&w->precopy);
-	struct snap_error *err = capture_inspect(w->capture, &look->known, &source);
+	struct snap_error *err = capture_inspect(w->capture, &look->known, ret_source);
 	if (!err)
-		err = make_plan(w, &look->known, source, NULL, &look->plan);
+		err = make_plan(w, &look->known, *ret_source, NULL, &look->plan);
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
 		err = check_space(w, look->plan);
-	if (!err)
-		err = choose_strategy(w, &look->known, look->plan);
-	if (!err && !(w->job.flags & JOB_DRY_RUN))
-		err = prepare(w, source);
-	if (!err && w->job.flags & JOB_DRY_RUN)
-		*ret = describe_plan(w, &look->known, look->plan, count_tasks(w));
-	return err;
+	return err ? err : choose_strategy(w, &look->known, look->plan);
 }
 
 /// What a core that may not become whole has first.
@@ -531,17 +528,17 @@ static void leave_out(struct worker *w, struct plan *plan)
 	snapshot_deinit(&later);
 }
 
-static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct json **ret)
+/// The raw core of the process, complete in the spool. @ret_plan is what w->core was made with.
+static struct snap_error *take_core(struct worker *w, struct snapshot *snap,
+				    struct plan **ret_plan, uint64_t *ret_pause_ns)
 {
-	_cleanup_(plan_destroyp) struct plan *plan = NULL;
 	struct memsource *source;
 	struct snap_error *err = capture_take(w->capture, snap, &source);
 	if (err)
 		return err;
-	uint64_t pause_ns = 0;
 	w->plain_uid = find_plain_uid(&w->ref);
-	err = copy_while_held(w, snap, source, &plan);
-	struct snap_error *late = capture_release(w->capture, &pause_ns);
+	err = copy_while_held(w, snap, source, ret_plan);
+	struct snap_error *late = capture_release(w->capture, ret_pause_ns);
 	if (late && w->core && w->job.flags & JOB_KEEP_PARTIAL) {
 		snapshot_warn(snap, "%s", late->message);
 		snap_error_destroy(late);
@@ -550,13 +547,28 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 		err = late;
 	}
 	if (!err && core_has_young(w->core) && !(w->job.flags & JOB_ALL))
-		leave_out(w, plan);
+		leave_out(w, *ret_plan);
 	if (!err)
 		err = core_finish(w->core, w->spool,
-				  &(struct core_facts){ .pause_ns = pause_ns,
+				  &(struct core_facts){ .pause_ns = *ret_pause_ns,
 							.coredump_filter =
 								effective_filter(&w->job, snap) });
 	reserve_deinit(&w->reserve);
+	return err;
+}
+
+static void forget_core(struct worker *w)
+{
+	abort_on_term = NULL;
+	core_destroy(w->core);
+	w->core = NULL;
+}
+
+static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct json **ret)
+{
+	_cleanup_(plan_destroyp) struct plan *plan = NULL;
+	uint64_t pause_ns = 0;
+	struct snap_error *err = take_core(w, snap, &plan, &pause_ns);
 	if (!err && !(w->job.flags & JOB_NO_SUMMARY))
 		summarize(w, snap);
 	if (!err)
@@ -566,9 +578,67 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 		warn_partial_threads(snap);
 		*ret = describe_dump(w, snap, pause_ns);
 	}
-	abort_on_term = NULL;
-	core_destroy(w->core);
-	w->core = NULL;
+	forget_core(w);
+	return err;
+}
+
+/**
+ * Can the process be analysed from a copy of its memory? That stops it for less time than reading
+ * it while it stands still, but takes longer, and memory.
+ */
+static bool can_analyze_copy(const struct worker *w, const struct plan *plan)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t available_kib = 0;
+	if (snap_read_file_at(AT_FDCWD, "/proc/meminfo", 64 << 10, &text) > 0) {
+		const char *p = snap_line_value(text, "MemAvailable:");
+		_cleanup_free_ char *digits = p ? strndup(p, strspn(p, "0123456789")) : NULL;
+		if (digits)
+			(void)snap_parse_u64(digits, &available_kib);
+	}
+	uint64_t most = w->forecast.best == STRATEGY_PRECOPY ? ANALYZE_PRECOPY_BYTES :
+							       ANALYZE_COPY_BYTES;
+	return plan->data_bytes <= most && plan->data_bytes <= available_kib * 1024 / 4;
+}
+
+static struct snap_error *analyze_copy(struct worker *w, struct memsource *source, int lines_fd,
+				       struct json **ret)
+{
+	_cleanup_(plan_destroyp) struct plan *plan = NULL;
+	struct snapshot snap = { 0 };
+	uint64_t pause_ns = 0;
+	struct snap_error *err = prepare(w, source);
+	if (!err)
+		err = take_core(w, &snap, &plan, &pause_ns);
+	forget_core(w);
+	w->phase = "analysing";
+	if (!err)
+		err = live_analyze_core(&w->job, &w->ref, &snap, w->spool, lines_fd, pause_ns, ret);
+	snapshot_deinit(&snap);
+	return err;
+}
+
+/// What JOB_ANALYZE asks for.
+static struct snap_error *analyze(struct worker *w, struct json **ret)
+{
+	struct memsource *source;
+	int lines_fd = w->spool;
+	// What Go keeps its state in, whatever the process would have in a core.
+	w->job.flags |= JOB_HAS_FILTER;
+	w->job.filter = FILTER_ANON_PRIVATE | FILTER_ANON_SHARED | FILTER_ELF_HEADERS;
+	struct snap_error *err = look_first(w, &source);
+	if (err)
+		return err;
+	if (!w->forecast.veto[STRATEGY_PRECOPY])
+		w->forecast.best = STRATEGY_PRECOPY;
+	_cleanup_close_ int core = can_analyze_copy(w, precopy_look(&w->precopy)->plan) ?
+					   memfd_create("procsnap-core", MFD_CLOEXEC) :
+					   -EBADF;
+	if (core < 0)
+		return live_analyze(&w->job, &w->ref, w->capture, lines_fd, ret);
+	w->spool = core;
+	err = analyze_copy(w, source, lines_fd, ret);
+	w->spool = lines_fd;
 	return err;
 }
 
@@ -582,22 +652,26 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 						 .stall_ns = STALL_NS };
 	struct snap_error *err = capture_create(&w->ref, &options, &w->capture);
 	w->phase = "looking";
-	if (!err && w->job.flags & JOB_ANALYZE) {
-		err = live_analyze(&w->job, &w->ref, w->capture, w->spool, ret);
-		capture_destroy(w->capture);
-		return err;
-	}
 	if (!err && w->job.flags & JOB_ARM) {
 		err = arm_process(&w->job, &w->ref, w->capture, ret);
 		capture_destroy(w->capture);
 		return err;
 	}
-	if (!err)
-		err = look_first(w, ret);
-	if (!err && terminated)
+	struct memsource *source;
+	bool dry = w->job.flags & JOB_DRY_RUN, analyzes = w->job.flags & JOB_ANALYZE;
+	if (!err && analyzes)
+		err = analyze(w, ret);
+	else if (!err)
+		err = look_first(w, &source);
+	if (!err && !dry && !analyzes)
+		err = prepare(w, source);
+	if (!err && terminated && !analyzes)
 		err = snap_error_new(SNAP_CANCELLED, "the dump of process %d was cancelled",
 				     w->ref.pid);
-	if (!err && !(w->job.flags & JOB_DRY_RUN)) {
+	if (!err && dry) {
+		const struct look *look = precopy_look(&w->precopy);
+		*ret = describe_plan(w, &look->known, look->plan, count_tasks(w));
+	} else if (!err && !analyzes) {
 		struct snapshot snap = { 0 };
 		err = dump(w, &snap, ret);
 		capture_destroy(TAKE_PTR(w->capture));

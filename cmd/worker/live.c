@@ -18,7 +18,7 @@ enum { BUFFER_BYTES = 256 << 10 };
 struct live {
 	struct opener opener;
 	const struct snapshot *snap;
-	struct memsource *source;
+	struct memsource *source; ///< NULL: the process runs
 	struct strbuf buf;
 	int lines_fd;
 };
@@ -43,6 +43,8 @@ static int on_line(void *userdata, const char *kind, const struct json *value)
 	const char *text = json_text(value);
 	if (!text || strbuf_addf(&l->buf, "{\"%s\":%s}\n", kind, text) < 0)
 		return -ENOMEM;
+	if (!l->source)
+		return l->buf.len < BUFFER_BYTES ? 0 : flush_lines(l);
 	// Tells whoever watches that we are not stuck; only the analyzer reads memory.
 	const struct snap_mapping *map = &l->snap->mappings[0];
 	(void)memsource_scan(l->source, map, map->start, map->start + 4096, &range, 1);
@@ -88,13 +90,51 @@ static struct snap_error *analyze_stopped(struct live *l, const struct job *job,
 					job->max_pause_ns);
 }
 
+static int open_piddir(const struct pidref *ref)
+{
+	char path[32];
+	(void)snprintf(path, sizeof(path), "/proc/%d", ref->pid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/// Keeps the last lines, and says in @ret what was done.
+static struct snap_error *conclude(struct live *l, uint64_t pause_ns, struct json **ret)
+{
+	if (flush_lines(l) < 0)
+		return snap_error_new(SNAP_FAILED, "cannot keep what was found");
+	*ret = json_new_object();
+	json_set_u64(*ret, "pid", (uint64_t)l->snap->process.pid);
+	json_set_text(*ret, "comm", l->snap->process.comm);
+	json_set_text(*ret, "mode", l->snap->mode);
+	json_set_u64(*ret, "pause_ns", pause_ns);
+	return NULL;
+}
+
+struct snap_error *live_analyze_core(const struct job *job, const struct pidref *ref,
+				     const struct snapshot *snap, int core_fd, int lines_fd,
+				     uint64_t pause_ns, struct json **ret)
+{
+	_cleanup_close_ int piddir = open_piddir(ref);
+	struct live l = { .opener = { .piddir = piddir, .exe = job->exe },
+			  .snap = snap,
+			  .lines_fd = lines_fd };
+	const struct analysis_callbacks callbacks = { on_open, on_line, &l };
+	const int fds[ANALYSIS_FD_MAX] = { core_fd, -EBADF };
+	_cleanup_(analysis_destroyp) struct analysis *analysis = NULL;
+	struct snap_error *err = analysis_create(&analysis);
+	if (!err)
+		err = analysis_run(analysis, fds, job->analysis, &callbacks, 0);
+	if (!err)
+		err = conclude(&l, pause_ns, ret);
+	strbuf_deinit(&l.buf);
+	return err;
+}
+
 struct snap_error *live_analyze(const struct job *job, const struct pidref *ref,
 				struct capture *capture, int lines_fd, struct json **ret)
 {
-	char path[32];
 	struct snapshot snap = { 0 };
-	(void)snprintf(path, sizeof(path), "/proc/%d", ref->pid);
-	_cleanup_close_ int piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int piddir = open_piddir(ref);
 	struct live l = { .opener = { .piddir = piddir, .exe = job->exe },
 			  .snap = &snap,
 			  .lines_fd = lines_fd };
@@ -114,14 +154,8 @@ struct snap_error *live_analyze(const struct job *job, const struct pidref *ref,
 			err = late;
 		}
 	}
-	if (!err && flush_lines(&l) < 0)
-		err = snap_error_new(SNAP_FAILED, "cannot keep what was found");
-	if (!err) {
-		*ret = json_new_object();
-		json_set_u64(*ret, "pid", (uint64_t)ref->pid);
-		json_set_text(*ret, "comm", snap.process.comm);
-		json_set_u64(*ret, "pause_ns", pause_ns);
-	}
+	if (!err)
+		err = conclude(&l, pause_ns, ret);
 	strbuf_deinit(&l.buf);
 	snapshot_deinit(&snap);
 	return err;
