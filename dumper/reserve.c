@@ -63,7 +63,8 @@ void reserve_init(struct reserve *r, int fd, uint64_t size)
 	reserve_set_spill(r, RESERVE_SPILL_BYTES);
 }
 
-void reserve_set_spill(struct reserve *r, size_t bytes)
+/// Has the spill be one of @bytes; false when there is no memory for that.
+static bool replace_spill(struct reserve *r, size_t bytes)
 {
 	char *spill = map_or_null(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
 	struct reserve_spilled *spilled = calloc(bytes / SPILL_MIN_BYTES, sizeof(*spilled));
@@ -71,9 +72,7 @@ void reserve_set_spill(struct reserve *r, size_t bytes)
 		if (spill)
 			(void)munmap(spill, bytes);
 		free(spilled);
-		if (bytes / 2 > r->spill_bytes) // there may be a limit: what it allows, then
-			reserve_set_spill(r, ALIGN_UP(bytes / 2, (size_t)PAGE));
-		return;
+		return false;
 	}
 	if (r->spill)
 		(void)munmap(r->spill, r->spill_bytes);
@@ -81,6 +80,14 @@ void reserve_set_spill(struct reserve *r, size_t bytes)
 	r->spill = spill;
 	r->spilled = spilled;
 	r->spill_bytes = bytes;
+	return true;
+}
+
+void reserve_set_spill(struct reserve *r, size_t bytes)
+{
+	// There may be a limit: what it allows, then.
+	while (bytes > r->spill_bytes && !replace_spill(r, bytes))
+		bytes = ALIGN_DOWN(bytes / 2, (size_t)PAGE);
 }
 
 void reserve_deinit(struct reserve *r)
