@@ -515,6 +515,25 @@ static bool is_small(const struct mem_range *range)
 	return range->kind == MEM_DATA && range->end - range->start <= SMALL_BYTES;
 }
 
+/// Reads what copy_small() has put together, @used bytes. False when it has to be done one by one.
+static bool read_small(struct core *c, const struct piece *piece, const struct iovec *to,
+		       const struct iovec *from, size_t n, size_t used)
+{
+	bool good = memsource_read_many(c->source, piece->map, to, from, n) == (ssize_t)used;
+	if (!good && c->reserve) {
+		for (size_t i = n; i-- > 0;)
+			reserve_spill_cut(c->reserve, to[i].iov_base, 0);
+	}
+	for (size_t i = 0; good && !c->reserve && i < n; i++) {
+		uint64_t addr = (uintptr_t)from[i].iov_base;
+		good = write_pages(c->fd, piece, to[i].iov_base, to[i].iov_len,
+				   piece->offset + (addr - piece->start)) == 0;
+	}
+	if (good)
+		atomic_fetch_add(&c->copied_bytes, used);
+	return good;
+}
+
 /**
  * Copies the small ones among @ranges, up to the first that is neither small nor MEM_HELD, with one
  * call: a process that has written here and there has many.
@@ -525,7 +544,6 @@ static int copy_small(struct core *c, const struct piece *piece, const struct me
 		      int n_ranges, char *buf)
 {
 	struct iovec to[RANGES], from[RANGES];
-	char *places[RANGES];
 	size_t used = 0, n = 0;
 	int i = 0;
 	for (; i < n_ranges && (is_small(&ranges[i]) || ranges[i].kind == MEM_HELD); i++) {
@@ -536,32 +554,57 @@ static int copy_small(struct core *c, const struct piece *piece, const struct me
 		if (used + len > BUFFER_BYTES ||
 		    (c->reserve && reserve_find(c->reserve, offset, &room)))
 			break;
-		places[n] = c->reserve ? reserve_spill(c->reserve, offset, &got) : buf + used;
-		if (places[n] && got < len) {
-			reserve_spill_cut(c->reserve, places[n], 0);
+		char *place = c->reserve ? reserve_spill(c->reserve, offset, &got) : buf + used;
+		if (place && got < len) {
+			reserve_spill_cut(c->reserve, place, 0);
 			break;
 		}
-		if (!places[n])
+		if (!place)
 			break;
-		to[n] = (struct iovec){ places[n], len };
+		to[n] = (struct iovec){ place, len };
 		from[n++] = (struct iovec){ (void *)(uintptr_t)ranges[i].start, len };
 		used += len;
 	}
-	ssize_t got = n ? memsource_read_many(c->source, piece->map, to, from, n) : 0;
-	bool whole = got == (ssize_t)used;
-	for (size_t k = 0; k < n && !(whole && c->reserve); k++) {
-		uint64_t addr = (uintptr_t)from[k].iov_base;
-		if (!whole && c->reserve)
-			reserve_spill_cut(c->reserve, places[k], 0);
-		else if (whole && write_pages(c->fd, piece, places[k], to[k].iov_len,
-					      piece->offset + (addr - piece->start)) < 0)
-			whole = false; // what is wrong is found out when it is done alone
-	}
-	if (!whole)
+	if (!n || !read_small(c, piece, to, from, n, used))
 		return 0;
-	atomic_fetch_add(&c->copied_bytes, used);
-	report(c, i ? ranges[i - 1].end - ranges[0].start : 0);
+	report(c, ranges[i - 1].end - ranges[0].start);
 	return i;
+}
+
+/// Copies one range, whatever it is. Returns 0, or a negative errno with the address it got to.
+static int copy_one(struct core *c, const struct piece *piece, struct mem_range *range, char *buf,
+		    uint64_t *ret_addr)
+{
+	if (range->kind == MEM_HELD && c->flags & CORE_AGAIN && (!piece->held || c->distrust))
+		range->kind = MEM_DATA; // it is, but at another place
+	if (mem_kind_readable(range->kind))
+		return copy_range(c, piece, range, buf, ret_addr);
+	if (range->kind != MEM_ZERO && range->kind != MEM_HELD)
+		gaps_add(&c->gaps, range->start, range->end, gap_of(range->kind));
+	if (range->kind != MEM_HELD)
+		clear(c, piece, range->start, range->end);
+	report(c, range->end - range->start);
+	return 0;
+}
+
+static int copy_ranges(struct core *c, const struct piece *piece, char *buf,
+		       struct mem_range *ranges, int n, uint64_t *ret_addr)
+{
+	bool together = piece->held && !c->distrust;
+	for (int i = 0; i < n;) {
+		int done = together && is_small(&ranges[i]) ?
+				   copy_small(c, piece, &ranges[i], n - i, buf) :
+				   0;
+		if (done) {
+			i += done;
+			continue;
+		}
+		together &= !is_small(&ranges[i]); // not again after a failure
+		int r = copy_one(c, piece, &ranges[i++], buf, ret_addr);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static int copy_piece(struct core *c, const struct piece *piece, char *buf,
@@ -576,34 +619,10 @@ static int copy_piece(struct core *c, const struct piece *piece, char *buf,
 			ranges[0] = (struct mem_range){ addr, piece->end, MEM_DATA };
 			n = 1;
 		}
-		for (int i = 0, tried = 0; i < n; i++) {
-			struct mem_range *range = &ranges[i];
-			if (piece->held && !c->distrust && i >= tried && is_small(range)) {
-				tried = n; // not again after a failure, until the next scan
-				int done = copy_small(c, piece, range, n - i, buf);
-				if (done) {
-					i += done - 1;
-					tried = i + 1;
-					addr = ranges[i].end;
-					continue;
-				}
-			}
-			addr = range->end;
-			if (range->kind == MEM_HELD && c->flags & CORE_AGAIN &&
-			    (!piece->held || c->distrust))
-				range->kind = MEM_DATA; // it is, but at another place
-			if (mem_kind_readable(range->kind)) {
-				int r = copy_range(c, piece, range, buf, ret_addr);
-				if (r < 0)
-					return r;
-				continue;
-			}
-			if (range->kind != MEM_ZERO && range->kind != MEM_HELD)
-				gaps_add(&c->gaps, range->start, range->end, gap_of(range->kind));
-			if (range->kind != MEM_HELD)
-				clear(c, piece, range->start, range->end);
-			report(c, range->end - range->start);
-		}
+		int r = copy_ranges(c, piece, buf, ranges, n, ret_addr);
+		if (r < 0)
+			return r;
+		addr = ranges[n - 1].end;
 	}
 	return 0;
 }

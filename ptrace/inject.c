@@ -321,9 +321,10 @@ static void run_thunk(struct injection *in)
 	}
 	// Now the call that closes it. With the interrupt the thread stops once more on its way
 	// out, where the kernel looks whether a system call is to be made again.
-	if (!run_to(t, PTRACE_SYSCALL, SYSCALL_STOP) || !run_to(t, PTRACE_SYSCALL, SYSCALL_STOP) ||
-	    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
-	    !run_to(t, PTRACE_CONT, EVENT_STOP))
+	for (int i = 0; i < 2; i++)
+		if (!run_to(t, PTRACE_SYSCALL, SYSCALL_STOP))
+			return;
+	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 || !run_to(t, PTRACE_CONT, EVENT_STOP))
 		return;
 	if (arch_set_regs(t->tid, &in->home) == 0)
 		in->left = !erase(t->tid, in->cave);
