@@ -17,6 +17,8 @@ enum {
 	ROUNDS_MAX = 8,
 	// So little takes less time to copy than stopping takes.
 	LITTLE_BYTES = 256 << 10,
+	// This takes longer than a pause should.
+	MUCH_BYTES = 16 << 20,
 	// A round that leaves more than this part of what the last one had is the last one.
 	SHRINK_PERCENT = 70,
 	SPILL_MAX_BYTES = 512 << 20,
@@ -65,6 +67,7 @@ struct copying {
 	int fd;
 	unsigned int threads;
 	const struct core_progress *progress;
+	bool hurry;
 	struct snap_error *error;
 };
 
@@ -87,7 +90,8 @@ static void *rest_main(void *userdata)
 	struct copying *c = userdata;
 	struct precopy *p = c->precopy;
 	struct core *core = precopy_look(p)->core;
-	be_polite(0);
+	if (!c->hurry)
+		be_polite(0);
 	for (int round = 1; !c->error && round < ROUNDS_MAX; round++) {
 		uint64_t before = p->left_bytes;
 		c->error = core_copy(core, c->source, c->fd, NULL, c->threads, CORE_AGAIN, NULL);
@@ -99,11 +103,13 @@ static void *rest_main(void *userdata)
 	return NULL;
 }
 
-/// In a thread of its own, since not everybody may become less polite again; with half the CPUs.
+/// In a thread of its own, since not everybody may become less polite again; with half the CPUs, if
+/// there is no hurry.
 static struct snap_error *run(struct copying *c, void *(*fn)(void *))
 {
 	pthread_t thread;
-	c->threads = (c->threads + 1) / 2;
+	if (!c->hurry)
+		c->threads = (c->threads + 1) / 2;
 	int r = pthread_create(&thread, NULL, fn, c);
 	if (r)
 		return snap_error_errno(SNAP_FAILED, r, "cannot start a thread");
@@ -117,7 +123,7 @@ struct snap_error *precopy_first(struct precopy *p, struct memsource *source, in
 {
 	uint64_t begin = snap_now_ns();
 	struct snap_error *err =
-		run(&(struct copying){ p, source, fd, threads, progress, NULL }, first_main);
+		run(&(struct copying){ p, source, fd, threads, progress, false, NULL }, first_main);
 	*ret_again = snap_now_ns() - begin > LONG_NS;
 	return err;
 }
@@ -125,7 +131,13 @@ struct snap_error *precopy_first(struct precopy *p, struct memsource *source, in
 struct snap_error *precopy_rest(struct precopy *p, struct memsource *source, int fd,
 				unsigned int threads)
 {
-	return run(&(struct copying){ p, source, fd, threads, NULL, NULL }, rest_main);
+	struct copying c = { p, source, fd, threads, NULL, false, NULL };
+	struct snap_error *err = run(&c, rest_main);
+	if (err || p->left_bytes <= MUCH_BYTES)
+		return err;
+	// A while with less CPU for the process is better than to stop it for long.
+	c = (struct copying){ p, source, fd, threads, NULL, true, NULL };
+	return run(&c, rest_main);
 }
 
 size_t precopy_spill_bytes(const struct precopy *p)
