@@ -317,6 +317,132 @@ static void test_full_disk(void **state _unused_)
 	assert_int_equal(r, 0);
 }
 
+/// Writes @text at @offset by way of the spill; false: it is full.
+static bool spill_text(struct reserve *r, uint64_t offset, size_t want, size_t keep, char text)
+{
+	size_t len = want;
+	char *place = reserve_spill(r, offset, &len);
+	if (!place)
+		return false;
+	memset(place, text, len);
+	if (keep < len)
+		reserve_spill_cut(r, place, keep);
+	return true;
+}
+
+static void check_text(int fd, uint64_t offset, size_t len, char text)
+{
+	_cleanup_free_ char *got = malloc(len);
+	assert_non_null(got);
+	assert_int_equal(snap_pread_full(fd, got, len, offset), len);
+	for (size_t i = 0; i < len; i++)
+		if (got[i] != text)
+			fail_msg("at %zu of %zu", i, len);
+}
+
+static void test_spill_cut(void **state _unused_)
+{
+	_cleanup_close_ int fd = sized_memfd(64 * TEST_PAGE);
+	struct reserve r;
+	reserve_init(&r, fd, 0);
+	reserve_set_spill(&r, 8 * TEST_PAGE);
+	r.overwrite = true;
+	// What is cut off is there for others.
+	assert_true(spill_text(&r, 0, 6 * TEST_PAGE, 2 * TEST_PAGE, 'a'));
+	assert_true(spill_text(&r, 10 * TEST_PAGE, 6 * TEST_PAGE, 0, 'b'));
+	assert_true(spill_text(&r, 20 * TEST_PAGE, 3 * TEST_PAGE, 3 * TEST_PAGE, 'c'));
+	// Of two that are taken at once, the first can be cut, too.
+	size_t len1 = TEST_PAGE, len2 = 2 * TEST_PAGE;
+	char *first = reserve_spill(&r, 30 * TEST_PAGE, &len1);
+	char *second = reserve_spill(&r, 40 * TEST_PAGE, &len2);
+	assert_true(first && second && len1 == TEST_PAGE && len2 == 2 * TEST_PAGE);
+	memset(first, 'd', len1);
+	memset(second, 'e', len2);
+	reserve_spill_cut(&r, first, 0);
+	reserve_spill_cut(&r, second, TEST_PAGE);
+	assert_true(spill_text(&r, 50 * TEST_PAGE, 9 * TEST_PAGE, SIZE_MAX, 'f'));
+	size_t len = TEST_PAGE;
+	assert_null(reserve_spill(&r, 60 * TEST_PAGE, &len));
+	assert_int_equal(reserve_flush(&r, NULL, NULL), 0);
+	check_text(fd, 0, 2 * TEST_PAGE, 'a');
+	check_text(fd, 2 * TEST_PAGE, 18 * TEST_PAGE, 0);
+	check_text(fd, 20 * TEST_PAGE, 3 * TEST_PAGE, 'c');
+	check_text(fd, 23 * TEST_PAGE, 17 * TEST_PAGE, 0);
+	check_text(fd, 40 * TEST_PAGE, TEST_PAGE, 'e');
+	check_text(fd, 41 * TEST_PAGE, 9 * TEST_PAGE, 0);
+	check_text(fd, 50 * TEST_PAGE, TEST_PAGE, 'f');
+	reserve_deinit(&r);
+}
+
+static void test_spill_overwrites(void **state _unused_)
+{
+	for (int overwrite = 0; overwrite < 2; overwrite++) {
+		_cleanup_close_ int fd = sized_memfd(4 * TEST_PAGE);
+		struct reserve r;
+		assert_int_equal(pwrite(fd, "old", 3, TEST_PAGE), 3);
+		reserve_init(&r, fd, 0);
+		r.overwrite = overwrite;
+		assert_true(spill_text(&r, TEST_PAGE, TEST_PAGE, SIZE_MAX, 0));
+		assert_int_equal(reserve_flush(&r, NULL, NULL), 0);
+		check_text(fd, TEST_PAGE, 1, overwrite ? 0 : 'o');
+		reserve_deinit(&r);
+	}
+}
+
+struct spiller {
+	struct reserve *r;
+	uint64_t base;
+};
+
+static void *spiller_main(void *userdata)
+{
+	struct spiller *s = userdata;
+	for (uint64_t i = 0; i < 2000; i++) // some of each kind of cut
+		if (!spill_text(s->r, (s->base + i) * TEST_PAGE, 2 * TEST_PAGE,
+				i % 3 * TEST_PAGE, (char)('A' + s->base / 2000)))
+			return s;
+	return NULL;
+}
+
+static void test_spill_threads(void **state _unused_)
+{
+	_cleanup_close_ int fd = sized_memfd(8100 * TEST_PAGE);
+	struct reserve r;
+	struct spiller s[4];
+	pthread_t ids[4];
+	reserve_init(&r, fd, 0);
+	reserve_set_spill(&r, 20000 * TEST_PAGE);
+	for (uint64_t i = 0; i < 4; i++) {
+		s[i] = (struct spiller){ &r, i * 2000 };
+		assert_int_equal(pthread_create(&ids[i], NULL, spiller_main, &s[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		void *full;
+		assert_int_equal(pthread_join(ids[i], &full), 0);
+		assert_null(full);
+	}
+	assert_int_equal(reserve_flush(&r, NULL, NULL), 0);
+	for (uint64_t i = 0; i < 8000; i++) { // page i: by the rest of i, or of i - 1 with two
+		uint64_t k = i % 2000;
+		bool has = k % 3 || (k && (k - 1) % 3 == 2);
+		check_text(fd, i * TEST_PAGE, TEST_PAGE, has ? (char)('A' + i / 2000) : 0);
+	}
+	reserve_deinit(&r);
+}
+
+static void test_set_spill(void **state _unused_)
+{
+	_cleanup_close_ int fd = sized_memfd(4 * TEST_PAGE);
+	struct reserve r;
+	reserve_init(&r, fd, 0);
+	assert_int_equal(r.spill_bytes, RESERVE_SPILL_BYTES);
+	reserve_set_spill(&r, 2 * RESERVE_SPILL_BYTES);
+	size_t len = 2 * RESERVE_SPILL_BYTES;
+	assert_non_null(reserve_spill(&r, 0, &len));
+	assert_int_equal(len, 2 * RESERVE_SPILL_BYTES);
+	reserve_deinit(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +452,10 @@ int main(void)
 		cmocka_unit_test(test_spill),	     cmocka_unit_test(test_spill_full),
 		cmocka_unit_test(test_spill_pages),  cmocka_unit_test(test_spill_errors),
 		cmocka_unit_test(test_shorter_file), cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_spill_cut),
+		cmocka_unit_test(test_spill_overwrites),
+		cmocka_unit_test(test_spill_threads),
+		cmocka_unit_test(test_set_spill),
 	};
 	return cmocka_run_group_tests_name("reserve", tests, NULL, NULL);
 }

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/compat.h"
+#include "common/fd.h"
+#include "ptrace/arch.h"
+#include "test.h"
+
+/*
+ * Thunks that are left to themselves at once, as when a worker is killed: a child is given the
+ * registers of one, and not looked after any more. Its code is in memory that it shares with us.
+ */
+
+struct shared {
+	uint8_t code[ARCH_THUNK_BYTES];
+	volatile uint64_t count, wrong;
+	uint8_t rest[TEST_PAGE - ARCH_THUNK_BYTES - 16];
+};
+
+static struct shared *shared_page(void)
+{
+	void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE | PROT_EXEC,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	return p;
+}
+
+static void interrupt(pid_t pid)
+{
+	int status;
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, pid, NULL, NULL), 0);
+	assert_int_equal(waitpid(pid, &status, __WALL), pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+/// A thunk for whatever @pid does, which then runs on its own.
+static void set_off(struct shared *s, pid_t pid, const struct arch_call *call)
+{
+	struct arch_regs home, entry;
+	assert_int_equal(ptrace(PTRACE_SEIZE, pid, NULL, NULL), 0);
+	interrupt(pid);
+	assert_int_equal(arch_get_regs(pid, &home), 0);
+	assert_true(arch_can_inject(&home));
+	arch_thunk(&home, (uint64_t)(uintptr_t)s->code, call, s->code, &entry);
+	assert_true(arch_is_thunk(s->code));
+	assert_int_equal(arch_pc(&entry), (uint64_t)(uintptr_t)s->code);
+	assert_int_equal(arch_set_regs(pid, &entry), 0);
+	assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
+}
+
+static size_t count_fds(pid_t pid)
+{
+	size_t n = 0;
+	for (int fd = 0; fd < 256; fd++) {
+		char path[64];
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+		n += faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	}
+	return n;
+}
+
+static void end(pid_t pid)
+{
+	int status;
+	// It lives until now.
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static uint64_t mix(uint64_t v, uint64_t times)
+{
+	for (uint64_t i = 0; i < times; i++)
+		v = v * 6364136223846793005ULL + 1442695040888963407ULL;
+	return v;
+}
+
+/// Computes the same again and again, and sees whether it always is the same.
+static void compute(struct shared *s)
+{
+	volatile uint64_t start = 1; // or there would be nothing to compute
+	const uint64_t want = mix(start, 3000);
+	for (;;) {
+		if (mix(start, 3000) != want)
+			s->wrong++;
+		s->count++;
+	}
+}
+
+static void test_running(void **state _unused_)
+{
+	struct shared *s = shared_page();
+	pid_t pid = fork();
+	if (!pid)
+		compute(s);
+	size_t fds = count_fds(pid);
+	for (int i = 0; i < 200; i++) {
+		set_off(s, pid, &(struct arch_call){ .nr = SYS_dup, .arg = 1 });
+		for (uint64_t was = s->count; s->count == was;)
+			(void)usleep(100);
+	}
+	// Calls that fail, too: there is nothing to be closed then.
+	set_off(s, pid, &(struct arch_call){ .nr = SYS_dup, .arg = 4711 });
+	for (uint64_t was = s->count; s->count == was;)
+		(void)usleep(100);
+	assert_int_equal(s->wrong, 0);
+	assert_int_equal(count_fds(pid), fds);
+	end(pid);
+}
+
+static void test_sleeping(void **state _unused_)
+{
+	struct shared *s = shared_page();
+	int fds[2];
+	char byte = 0;
+	assert_int_equal(pipe(fds), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		for (;;) {
+			if (read(fds[0], &byte, 1) == 1 && byte == 'x')
+				s->count++;
+			else
+				s->wrong++;
+		}
+	}
+	for (uint64_t i = 1; i <= 50; i++) {
+		(void)usleep(1000);
+		size_t before = count_fds(pid);
+		set_off(s, pid, &(struct arch_call){ .nr = SYS_dup, .arg = 1 });
+		(void)usleep(1000);
+		assert_int_equal(s->count, i - 1); // the call has not come back
+		assert_int_equal(write(fds[1], "x", 1), 1);
+		while (s->count < i)
+			(void)usleep(100);
+		assert_int_equal(count_fds(pid), before);
+	}
+	assert_int_equal(s->wrong, 0);
+	end(pid);
+}
+
+/// What remains of one that was written from its beginning, or erased from its end.
+static void test_parts(void **state _unused_)
+{
+	struct shared *s = shared_page();
+	uint8_t part[ARCH_THUNK_BYTES] = { 0 };
+	pid_t pid = fork();
+	if (!pid)
+		for (;;)
+			(void)pause();
+	set_off(s, pid, &(struct arch_call){ .nr = SYS_dup, .arg = 1 });
+	assert_false(arch_is_thunk(part));
+	for (size_t n = 8; n <= ARCH_THUNK_BYTES; n += 8) {
+		memset(part, 0, sizeof(part));
+		memcpy(part, s->code, n);
+		assert_true(arch_is_thunk(part));
+	}
+	// Something else.
+	part[ARCH_THUNK_BYTES - 1] = 1;
+	assert_false(arch_is_thunk(part));
+	memcpy(part, s->code, sizeof(part));
+	part[9] ^= 1;
+	assert_false(arch_is_thunk(part));
+	memset(part, 0, 8);
+	assert_false(arch_is_thunk(part));
+	end(pid);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_running),
+		cmocka_unit_test(test_sleeping),
+		cmocka_unit_test(test_parts),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
