@@ -98,8 +98,9 @@ void arch_thunk(const struct arch_regs *home, uint64_t addr, const struct arch_c
 bool arch_is_thunk(const uint8_t code[ARCH_THUNK_BYTES]);
 /// What the system call returned, negative errno included, of a thread at the end of it.
 int64_t arch_result(const struct arch_regs *regs);
-/// The seccomp_data of @call, made from @addr.
-void arch_seccomp_data(const struct arch_call *call, uint64_t addr, struct seccomp_data *ret);
+/// The seccomp_data of @call in a thunk at @addr, of a thread that has @home.
+void arch_seccomp_data(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
+		       struct seccomp_data *ret);
 /// The numbers of the calls that a thunk makes.
 extern const uint64_t arch_nr_userfaultfd, arch_nr_close;
 

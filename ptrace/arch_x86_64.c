@@ -348,6 +348,7 @@ static const uint8_t thunk_code[] = {
 	0xff, 0x25, 35, 0, 0, 0,	     // jmp *rip(%rip)
 	0x0f, 0x0b, 0x0f,		     // never run; makes the length a multiple of 8
 };
+enum { CALL_END = 2, CLOSE_END = 11 }; // behind its two system calls
 struct thunk_home {
 	uint64_t rax, rcx, rdi, r11, rip;
 };
@@ -432,13 +433,16 @@ int64_t arch_result(const struct arch_regs *regs)
 	return (int64_t)r.rax;
 }
 
-void arch_seccomp_data(const struct arch_call *call, uint64_t addr, struct seccomp_data *ret)
+void arch_seccomp_data(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
+		       struct seccomp_data *ret)
 {
+	struct user_regs_struct r;
+	memcpy(&r, home->words, sizeof(r));
 	*ret = (struct seccomp_data){
 		.nr = (int)call->nr,
 		.arch = AUDIT_ARCH_X86_64,
-		.instruction_pointer = addr + 2,
-		.args = { call->arg },
+		.instruction_pointer = addr + (call->nr == __NR_close ? CLOSE_END : CALL_END),
+		.args = { call->arg, r.rsi, r.rdx, r.r10, r.r8, r.r9 },
 	};
 }
 

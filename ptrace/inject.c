@@ -125,6 +125,13 @@ static bool run_to(struct tracee *t, int request, int wanted)
 	       t->stop == wanted;
 }
 
+/// Lets it begin the next system call, and end it.
+static bool run_to_end(struct tracee *t)
+{
+	bool begun = run_to(t, PTRACE_SYSCALL, SYSCALL_STOP);
+	return begun && run_to(t, PTRACE_SYSCALL, SYSCALL_STOP);
+}
+
 static bool peek_word(pid_t tid, uint64_t addr, uint64_t *ret)
 {
 	errno = 0;
@@ -227,14 +234,17 @@ static bool in_rseq(pid_t tid, uint64_t pc)
 /// Do its seccomp filters let it make the calls of a thunk?
 static int ask_filters(const struct injection *in)
 {
-	const struct arch_call close_call = { .nr = arch_nr_close };
-	struct seccomp_data data;
-	arch_seccomp_data(in->call, in->cave, &data);
-	int r = seccomp_ask(in->tracee.tid, &data);
-	if (r < 0)
-		return r;
-	arch_seccomp_data(&close_call, in->cave, &data);
-	return seccomp_ask(in->tracee.tid, &data);
+	// Of what it closes the number is not known; of nothing, when it was refused.
+	const struct arch_call calls[] = { *in->call,
+					   { .nr = arch_nr_close },
+					   { .nr = arch_nr_close, .arg = (uint32_t)-EPERM } };
+	int r = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(calls) && r == 0; i++) {
+		struct seccomp_data data;
+		arch_seccomp_data(&in->home, in->cave, &calls[i], &data);
+		r = seccomp_ask(in->tracee.tid, &data);
+	}
+	return r;
 }
 
 /// Can the thread, which has stopped, be used? If not, in->why says why.
@@ -321,10 +331,8 @@ static void run_thunk(struct injection *in)
 	}
 	// Now the call that closes it. With the interrupt the thread stops once more on its way
 	// out, where the kernel looks whether a system call is to be made again.
-	for (int i = 0; i < 2; i++)
-		if (!run_to(t, PTRACE_SYSCALL, SYSCALL_STOP))
-			return;
-	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 || !run_to(t, PTRACE_CONT, EVENT_STOP))
+	if (!run_to_end(t) || ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
+	    !run_to(t, PTRACE_CONT, EVENT_STOP))
 		return;
 	if (arch_set_regs(t->tid, &in->home) == 0)
 		in->left = !erase(t->tid, in->cave);
