@@ -297,6 +297,7 @@ LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(STACKS_S
 	$(wildcard cmd/*.c cmd/worker/*.c cmd/corehook/*.c)
 SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/*bench tests/lint/*) \
 	tests/golang/fetch tests/golang/matrix tests/golang/crash tests/tools/fetch-coredumpctl \
+	tests/tools/build \
 	$(wildcard completions/*.bash)
 
 # What it says of every file when there is no compile_commands.json, which it does not need here.

@@ -25,7 +25,8 @@ panicparse:panicparse python3:python3 runc:runc strace:strace
 systemd socat:socat fish:fish zsh:zsh bash-completion
 debhelper build-essential dpkg-dev:dpkg-buildpackage lintian:lintian debootstrap:debootstrap
 systemd-container:systemd-nspawn e2fsprogs acl bsdextrautils git:git file:file
-dbus-daemon:dbus-daemon libxml2-utils:xmllint qemu-user-static:qemu-aarch64-static'
+dbus-daemon:dbus-daemon libxml2-utils:xmllint qemu-user-static:qemu-aarch64-static
+redis-tools:redis-benchmark'
 if [ "$(uname -m)" = x86_64 ]; then
 	TEST_WANT="$TEST_WANT gcc-multilib" # for processes of 32 bits
 fi

@@ -5,13 +5,7 @@
 
 load common
 load readers
-
-# start NAME COMMAND...: sets PID.
-start() {
-	"$@" >"$DIR/program.log" 2>&1 </dev/null 3>&- &
-	PID=$!
-	STARTED+=($PID)
-}
+load programs
 
 # gcore's core of a process in a pid namespace has the numbers outside. Those inside, which gdb finds
 # in the memory, it lists as more threads and knows nothing of them.
@@ -58,31 +52,20 @@ dump_program() { # PROGRAM-FILE
 	only_files core
 }
 
-free_port() {
-	local port
-	for port in $(shuf -i 20000-50000 -n 50); do
-		(exec 5<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
-	echo "$port"
-}
-
 @test "redis-server under load" {
-	need_command redis-server redis-cli gdb
-	local port i
-	port=$(free_port)
-	start redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$DIR"
-	answers() { [ "$(redis-cli -p "$port" ping 2>/dev/null)" = PONG ]; }
-	wait_for answers
+	need_command gdb
+	local i
+	start_redis
 	for ((i = 0; i < 2000; i++)); do
 		echo "SET key$i value$i"
-	done | redis-cli -p "$port" --pipe >/dev/null
+	done | redis-cli -p "$PORT" --pipe >/dev/null
 	if command -v redis-benchmark >/dev/null; then
-		redis-benchmark -p "$port" -n 200000 -c 10 -q >"$DIR/load" 2>&1 3>&- &
+		redis-benchmark -p "$PORT" -n 200000 -c 10 -q >"$DIR/load" 2>&1 3>&- &
 		STARTED+=($!)
 	fi
 	dump_program "$(readlink "/proc/$PID/exe")"
 	answers
-	[ "$(redis-cli -p "$port" get key1234)" = value1234 ]
+	[ "$(redis-cli -p "$PORT" get key1234)" = value1234 ]
 	# No client was thrown out, and the server saw nothing.
 	! grep -qi 'error\|crash\|signal' "$DIR/program.log"
 }
@@ -154,35 +137,16 @@ free_port() {
 }
 
 @test "PostgreSQL: a backend at work" {
-	need_command gdb psql setpriv
-	need_root
-	local bin port exe backend
-	for exe in /usr/lib/postgresql/*/bin/postgres /usr/local/bin/postgres "$(command -v postgres)"; do
-		[ -x "$exe" ] && exe=$(readlink -f "$exe") && break
-	done
-	[ -x "$exe" ] || skip "postgres is not installed"
-	bin=$(dirname "$exe")
-	[ -x "$bin/initdb" ] || skip "initdb is not installed"
-	port=$(free_port)
-	chmod 755 "$DIR"
-	mkdir "$DIR/pg"
-	chown 65534:65534 "$DIR/pg"
-	setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$DIR/pg" \
-		"$bin/initdb" -A trust -U test "$DIR/pg/data" >"$DIR/initdb.log" 2>&1 ||
-		skip "initdb: $(tail -n 3 "$DIR/initdb.log")"
-	start setpriv --reuid=65534 --regid=65534 --clear-groups "$bin/postgres" -D "$DIR/pg/data" \
-		-p "$port" -h 127.0.0.1 -k "$DIR/pg" -F
-	query() { psql -h 127.0.0.1 -p "$port" -U test -Atqc "$1" postgres; }
-	answers() { [ "$(query 'select 1')" = 1 ]; }
-	wait_for answers
-	dump_program "$exe"
+	need_command gdb
+	local load i
+	start_postgres
+	dump_program "$PG_BIN/postgres"
 	answers
 	query 'create table t as select generate_series(1, 100000) as n'
 	# A backend in a query whose result shows whether anything was lost.
 	(for _ in $(seq 60); do query 'select sum(n) from t'; done) >"$DIR/sums" 2>&1 3>&- &
-	local load=$!
+	load=$!
 	backend() { BACKEND=$(query "select pid from pg_stat_activity where query like 'select sum%' limit 1") && [ -n "$BACKEND" ]; }
-	local i
 	for ((i = 0; i < 10; i++)); do
 		backend || continue
 		snapctl dump -f -o "$CORE" "$BACKEND"
