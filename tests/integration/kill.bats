@@ -5,43 +5,20 @@
 # PROCSNAP_KILLS is the number of rounds of each kind (default 20; 1000 for a long run).
 
 load common
+load kill
 
 ROUNDS=${PROCSNAP_KILLS:-20}
 
-# The time that a dump of the current target takes, in microseconds, and then some.
-dump_time_us() {
-	dump --json
-	expect 0
-	rm "$CORE"
-	echo $(($(field .wall_ns) / 800))
-}
-
-# What must be true after each round.
-as_before() { # ROUND
-	wait_free "$PID" || fail "round $1: $(cat "$DIR/round")"
-	only_files || fail "round $1: $(cat "$DIR/round")"
-}
-
-# rounds N KIND SIGNAL [OPTION...]: disturb's --KIND SIGNAL at random instants of a dump.
+# rounds N KIND SIGNAL: disturb's --KIND SIGNAL at random instants of a dump.
 rounds() {
-	local n=$1 kind=$2 signal=$3 i max before=0 during=0 after=0 result
-	shift 3
+	local n=$1 kind=$2 signal=$3 i max during=0 after=0
 	max=$(dump_time_us)
 	for ((i = 0; i < n; i++)); do
-		status=0
-		"$TOOLS/disturb" "--$kind" "$signal" --random-us "$max" "$@" -- \
-			"$SNAPCTL" dump -f -o "$CORE" "$PID" >"$DIR/round" 2>&1 || status=$?
-		result=$(tail -n 1 "$DIR/round")
-		case $result in
+		disturbed_dump "--$kind" "$signal" --random-us "$max" || fail "round $i: $(cat "$DIR/round")"
+		case $RESULT in
 		*sent=0*) after=$((after + 1)) ;;
 		*) during=$((during + 1)) ;;
 		esac
-		if [[ $status = 0 && $result != *sent=1* ]] || [ "$status" = 0 ]; then
-			well_formed
-			rm "$CORE"
-		fi
-		rm -f "$CORE" # published, and then killed before it could say so
-		as_before $i
 	done
 	echo "$kind $signal: $during during the dump, $after after it"
 	wait_for no_workers
@@ -98,10 +75,7 @@ kill_all() {
 	local i max
 	max=$(dump_time_us)
 	for ((i = 0; i < ROUNDS; i++)); do
-		"$TOOLS/disturb" --worker KILL --random-us "$max" -- \
-			"$SNAPCTL" dump -f -o "$CORE" "$PID" >"$DIR/round" 2>&1 || true
-		rm -f "$CORE"
-		as_before $i
+		disturbed_dump --worker KILL --random-us "$max" || fail "round $i: $(cat "$DIR/round")"
 		target_ok_but_eintr
 	done
 	echo "# ${LEAKS:-0} of $ROUNDS rounds had a call that returned EINTR" >&3

@@ -10,14 +10,17 @@
  *   --random-us N          after up to N microseconds, counted from when the receiver exists
  *   --delay-us N           after N microseconds
  *   --when-frozen PID      only once PID is in a ptrace stop, and the delay begins then
+ *   --watch PID            frozen= and held= are about PID, but nobody waits for it
  *   --then PID:SIGNAL      a moment later this signal to PID
  *   --then-worker SIGNAL   and then this to the worker
  *   --limit SECONDS        how long the command may take afterwards (60)
  *   --resume               a command that was stopped gets SIGCONT once its worker has ended
  *   --seed N
  *
- * The last line on standard output is "status=S worker=PID sent=0|1 frozen=0|1". The exit status is
- * the command's, 128 + N when signal N ended it, and 99 when it did not end: then it was killed.
+ * The last line on standard output is "status=S worker=PID sent=0|1 frozen=0|1 delay_us=N": was the
+ * process in a ptrace stop when the signal was sent? The exit status is the command's, 128 + N when
+ * signal N ended it, and 99 when it did not end: then it was killed, status is "hang", and held=0|1
+ * at the end of the line says whether the process was in such a stop even then.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -42,7 +45,7 @@ static const struct {
 static struct {
 	int self, worker, target, then_signal, then_worker;
 	uint64_t random_us, delay_us;
-	pid_t frozen, then_pid;
+	pid_t frozen, watched, then_pid;
 	unsigned int limit;
 	bool resume;
 } opt = { .limit = 60 };
@@ -127,6 +130,7 @@ static int parse(int argc, char **argv)
 		{ "random-us", required_argument, NULL, 'r' },
 		{ "delay-us", required_argument, NULL, 'd' },
 		{ "when-frozen", required_argument, NULL, 'f' },
+		{ "watch", required_argument, NULL, 'W' },
 		{ "then", required_argument, NULL, 'n' },
 		{ "then-worker", required_argument, NULL, 'N' },
 		{ "limit", required_argument, NULL, 'l' },
@@ -146,6 +150,7 @@ static int parse(int argc, char **argv)
 		case 'r': opt.random_us = strtoull(optarg, NULL, 10); break;
 		case 'd': opt.delay_us = strtoull(optarg, NULL, 10); break;
 		case 'f': opt.frozen = atoi(optarg); break;
+		case 'W': opt.watched = atoi(optarg); break;
 		case 'n':
 			if (sscanf(optarg, "%d:%15s", &opt.then_pid, name) == 2)
 				opt.then_signal = signal_number(name);
@@ -190,7 +195,9 @@ int main(int argc, char **argv)
 	if (!worker)
 		worker = find_worker(pid);
 	if (opt.frozen)
-		frozen = is_frozen(opt.frozen);
+		opt.watched = opt.frozen;
+	if (opt.watched)
+		frozen = is_frozen(opt.watched);
 	if ((!opt.frozen || frozen) && !command_ended(pid)) {
 		pid_t to = opt.self ? pid : opt.worker ? worker : opt.frozen;
 		int sig = opt.self ? opt.self : opt.worker ? opt.worker : opt.target;
@@ -231,17 +238,21 @@ int main(int argc, char **argv)
 	while (!command_ended(pid) && now_us() < end)
 		wait_us(1000);
 	if (!command_ended(pid)) {
+		bool held = opt.watched && is_frozen(opt.watched);
+
 		// Stopped before the process was frozen, or after: nobody is harmed by that.
 		if (worker && process_exists(worker))
 			kill(worker, SIGKILL);
 		kill(pid, SIGKILL);
 		kill(pid, SIGCONT);
 		waitpid(pid, &status, 0);
-		printf("\nstatus=hang worker=%d sent=%d frozen=%d\n", worker, sent, frozen);
+		printf("\nstatus=hang worker=%d sent=%d frozen=%d delay_us=%llu held=%d\n", worker,
+		       sent, frozen, (unsigned long long)opt.delay_us, held);
 		return 99;
 	}
 	waitpid(pid, &status, 0);
 	status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	printf("\nstatus=%d worker=%d sent=%d frozen=%d\n", status, worker, sent, frozen);
+	printf("\nstatus=%d worker=%d sent=%d frozen=%d delay_us=%llu\n", status, worker, sent,
+	       frozen, (unsigned long long)opt.delay_us);
 	return status;
 }
