@@ -237,11 +237,13 @@ static void one_round(uint64_t seed)
 	make_look(last, last - 1, LOOKS);
 	reserve_init(&reserve, fd, 0);
 	// Often too small for all.
-	reserve_set_spill(&reserve, (1U + pick(100)) * TEST_PAGE);
+	const size_t whole = reserve.spill_bytes;
+	reserve.spill_bytes = (1U + pick(100)) * TEST_PAGE;
 	take_look(last, last - 1, fd, &reserve);
 	check_cut(last, last - 1);
 	assert_null(core_finish(last->core, fd, &(struct core_facts){ .pause_ns = 1 }));
 	check_core(last, fd);
+	reserve.spill_bytes = whole;
 	reserve_deinit(&reserve);
 	for (int i = LOOKS; i-- > 0;) {
 		core_destroy(looks[i].core);

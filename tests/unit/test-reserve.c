@@ -345,7 +345,8 @@ static void test_spill_cut(void **state _unused_)
 	_cleanup_close_ int fd = sized_memfd(64 * TEST_PAGE);
 	struct reserve r;
 	reserve_init(&r, fd, 0);
-	reserve_set_spill(&r, 8 * TEST_PAGE);
+	const size_t whole = r.spill_bytes;
+	r.spill_bytes = 8 * TEST_PAGE;
 	r.overwrite = true;
 	// What is cut off is there for others.
 	assert_true(spill_text(&r, 0, 6 * TEST_PAGE, 2 * TEST_PAGE, 'a'));
@@ -371,6 +372,7 @@ static void test_spill_cut(void **state _unused_)
 	check_text(fd, 40 * TEST_PAGE, TEST_PAGE, 'e');
 	check_text(fd, 41 * TEST_PAGE, 9 * TEST_PAGE, 0);
 	check_text(fd, 50 * TEST_PAGE, TEST_PAGE, 'f');
+	r.spill_bytes = whole;
 	reserve_deinit(&r);
 }
 
