@@ -128,7 +128,7 @@ TARGETS32 := $(patsubst %,$(BUILD)/targets/%-32,simple threads eintr signals bit
 GO_TARGETS := $(patsubst tests/targets/%/go.mod,$(BUILD)/targets/%,$(wildcard tests/targets/*/go.mod))
 
 .PHONY: all help man tests targets check check-unit check-asan check-valgrind fuzz lint lint-text \
-	bench format install uninstall deb clean
+	bench soak format install uninstall deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -286,16 +286,21 @@ fuzz: $(FUZZERS) ## Fuzz every parser for FUZZ_SECONDS (60) each, beginning with
 bench: all targets ## Compare with gdb's gcore, delve and systemd-coredump on the same processes
 	$(Q)tests/bench/bench $(BUILD)
 	$(Q)tests/bench/pausebench $(BUILD)
+	$(Q)tests/bench/latencybench $(BUILD)
 	$(Q)tests/bench/gobench $(BUILD)
 	$(Q)tests/bench/daemonbench $(BUILD)
 	$(Q)tests/bench/crashbench $(BUILD)
+
+SOAK_MINUTES ?= 10
+soak: all targets ## Kill and stop workers in many targets for SOAK_MINUTES (10)
+	$(Q)tests/soak --minutes=$(SOAK_MINUTES) $(BUILD)
 
 # -- Keeping the house clean -------------------------------------------------------------------
 
 LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(STACKS_SRC) $(DAEMON_SRC) \
 	$(SYSTEMD_SRC) $(SNAPCTL_SRC) \
 	$(wildcard cmd/*.c cmd/worker/*.c cmd/corehook/*.c)
-SHELL_SRC := setup.sh .ci/run tests/run $(wildcard tests/*.sh tests/bench/*bench tests/lint/*) \
+SHELL_SRC := setup.sh .ci/run tests/run tests/soak $(wildcard tests/*.sh tests/bench/*bench tests/lint/*) \
 	tests/golang/fetch tests/golang/matrix tests/golang/crash tests/tools/fetch-coredumpctl \
 	tests/tools/build \
 	$(wildcard completions/*.bash)

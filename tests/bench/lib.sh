@@ -2,15 +2,15 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # they come from there, and go there
 # What both benches share. They set: build (a folder), target_pid (to end when they end).
 
-# start PROGRAM ARGS...: a file, or the name of a target. Sets pid; talk through descriptors of the
-# coprocess.
+# start PROGRAM ARGS...: a file, or the name of a target. Sets pid, and ready, the keys of its ready
+# line; talk through descriptors of the coprocess.
 start() {
 	local program=$1
 	[[ $program == */* ]] || program=$build/targets/$program
 	coproc target { exec "$program" "${@:2}"; }
 	# shellcheck disable=SC2154 # coproc sets it
 	target_pid=$target_PID
-	read -r -u "${target[0]}" _ pid _
+	read -r -u "${target[0]}" _ pid ready
 }
 
 # Ends what start started: it has no more to do when its input ends.

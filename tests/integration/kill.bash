@@ -20,5 +20,12 @@ disturbed_dump() {
 	RESULT=$(tail -n 1 "$DIR/round")
 	[ "$status" != 0 ] || well_formed || return 1
 	rm -f "$CORE" # also one that was published, and then snapctl was killed before it could say so
-	wait_free "$PID" "${JOB-}" && only_files
+	wait_for worker_gone && wait_free "$PID" "${JOB-}" && only_files
+}
+
+# With its last thread its descriptors are gone, and with them what it had set up.
+worker_gone() {
+	local pid=${RESULT#*worker=}
+	pid=${pid%% *}
+	[ -z "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 ! -name "$pid" 2>/dev/null)" ] && gone "$pid"
 }
