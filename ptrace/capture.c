@@ -242,8 +242,10 @@ struct snap_error *capture_follow(struct capture *c, const struct snapshot *know
 		return err;
 	// It stops one thread for a moment, and the worker may get stuck in that moment.
 	deadman_arm(FOLLOW_NS);
-	err = c->track ? track_extend(c->track, known) :
-			 track_begin(c->ref, c->procfd, known, &c->track);
+	if (c->track) // what cannot be followed in addition is for the pause
+		snap_error_destroy(track_extend(c->track, known));
+	else
+		err = track_begin(c->ref, c->procfd, known, &c->track);
 	deadman_disarm();
 	if (err)
 		return err;

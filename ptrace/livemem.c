@@ -204,15 +204,15 @@ static int scan_pages(struct livemem *mem, const struct snap_mapping *map, uint6
 		      uint64_t end, struct mem_range *ret, size_t max)
 {
 	struct page_region vec[SCAN_BATCH];
-	uint64_t walk_end = start;
+	uint64_t walk_end = start, kept = mem->mode == LIVEMEM_CHANGED ? KEPT_BITS : 0;
+	const size_t most = MIN(max, (size_t)SCAN_BATCH);
 	const struct pm_scan_arg arg = {
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)vec,
-		.vec_len = MIN(max, (size_t)SCAN_BATCH),
+		.vec_len = most,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO |
-			       (mem->mode == LIVEMEM_CHANGED ? KEPT_BITS : 0),
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO | kept,
 	};
 	int n = scan_ioctl(mem, arg, &walk_end);
 	return n < 0 ? n : list_regions(map, start, walk_end, vec, n, absent_kind(map), ret, max);
@@ -224,6 +224,9 @@ static int scan_follow(struct livemem *mem, const struct snap_mapping *map, uint
 {
 	struct page_region vec[SCAN_BATCH];
 	uint64_t walk_end = start;
+	// Each with what is between it and the one before: of no region there may be no room to
+	// tell, since it is not told again.
+	const size_t most = MIN(max / 2, (size_t)SCAN_BATCH);
 	// Not what does not exist: the kernel would make page tables to remember that. And without
 	// PM_SCAN_CHECK_WPASYNC: in front of a mapping that came in between and is not followed, it
 	// ends with an error, after the notes of all pages before that have been cleared.
@@ -232,9 +235,7 @@ static int scan_follow(struct livemem *mem, const struct snap_mapping *map, uint
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)vec,
-		// Each with what is between it and the one before: of no region there may be no
-		// room to tell, since it is not told again.
-		.vec_len = MIN(max / 2, (size_t)SCAN_BATCH),
+		.vec_len = most,
 		.category_mask = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO,

@@ -313,9 +313,8 @@ void track_end(struct track *t)
 		return;
 	for (size_t i = 0; i < t->n; i++) {
 		for (uint64_t at = t->ranges[i].start; at < t->ranges[i].end; at += STEP_BYTES) {
-			struct uffdio_range range = {
-				at, MIN(t->ranges[i].end - at, (uint64_t)STEP_BYTES)
-			};
+			const uint64_t len = MIN(t->ranges[i].end - at, (uint64_t)STEP_BYTES);
+			struct uffdio_range range = { at, len };
 			(void)ioctl(t->uffd, UFFDIO_UNREGISTER, &range); // may be unmapped by now
 		}
 	}
