@@ -41,6 +41,7 @@ struct track {
 	bool reports_holes;
 	struct range {
 		uint64_t start, end;
+		uint64_t bytes; ///< of memory in it, at the look
 	} *ranges;
 	size_t n;
 };
@@ -240,7 +241,8 @@ struct snap_error *track_extend(struct track *t, const struct snapshot *snap)
 		if (r == -EBUSY)
 			return snap_error_new(SNAP_FAILED, "somebody else follows its writes");
 		if (r == 0) // else it is not there any more
-			t->ranges[t->n++] = (struct range){ map->start, map->end };
+			t->ranges[t->n++] = (struct range){ map->start, map->end,
+							    map->anon_bytes + map->swap_bytes };
 	}
 	return NULL;
 }
@@ -307,17 +309,27 @@ struct snap_error *track_begin(const struct pidref *ref, int procfd, const struc
 	return NULL;
 }
 
+/// In steps of about as much memory; false when the process has ended.
+static bool give_back(const struct track *t, const struct range *range)
+{
+	uint64_t steps = range->bytes / STEP_BYTES + 1;
+	uint64_t step = ALIGN_UP((range->end - range->start) / steps, (uint64_t)PMD_BYTES);
+	for (uint64_t at = range->start; at < range->end; at += step) {
+		const uint64_t len = MIN(range->end - at, step);
+		struct uffdio_range part = { at, len };
+		if (ioctl(t->uffd, UFFDIO_UNREGISTER, &part) < 0 && errno == ESRCH)
+			return false; // other errors: it was unmapped
+	}
+	return true;
+}
+
 void track_end(struct track *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->n; i++) {
-		for (uint64_t at = t->ranges[i].start; at < t->ranges[i].end; at += STEP_BYTES) {
-			const uint64_t len = MIN(t->ranges[i].end - at, (uint64_t)STEP_BYTES);
-			struct uffdio_range range = { at, len };
-			(void)ioctl(t->uffd, UFFDIO_UNREGISTER, &range); // may be unmapped by now
-		}
-	}
+	for (size_t i = 0; i < t->n; i++)
+		if (!give_back(t, &t->ranges[i]))
+			break;
 	snap_closep(&t->uffd);
 	snap_closep(&t->lock);
 	free(t->ranges);
