@@ -337,6 +337,12 @@ snapctl() {
 	errors=$(tr -d '\0' <"$DIR/stderr")
 }
 
+# Can this kernel tell what the current target writes to, so that its memory can be copied in advance?
+follows_writes() {
+	snapctl dump --direct --mode=precopy --dry-run "$PID"
+	[[ $errors != *"cannot follow writes"* ]]
+}
+
 # expect STATUS: of the last snapctl.
 expect() {
 	[ "$status" = "$1" ] || fail "exit status $status instead of $1" "$output" "$errors" || return 1

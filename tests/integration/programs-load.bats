@@ -41,6 +41,7 @@ dump_all_the_time() {
 	local program=$1 mode i pid pids=("${@:2}") pauses before after
 	before=$(for pid in "${pids[@]}"; do born "$pid"; done)
 	for mode in precopy copy; do
+		[ $mode = copy ] || follows_writes || continue
 		pauses=
 		for ((i = 0; i < ROUNDS; i++)); do
 			PID=${pids[i % ${#pids[@]}]}
