@@ -134,7 +134,7 @@ kill_all() {
 	for ((i = 0; i < 20; i++)); do
 		status=0
 		"$TOOLS/disturb" --worker STOP --when-frozen "$PID" -- \
-			"$SNAPCTL" dump -o "$CORE" "$PID" >"$DIR/round" 2>"$DIR/stderr" || status=$?
+			"$SNAPCTL" dump --mode=copy -o "$CORE" "$PID" >"$DIR/round" 2>"$DIR/stderr" || status=$?
 		errors=$(cat "$DIR/stderr")
 		! grep -q 'sent=1.*frozen=1' "$DIR/round" || break
 		rm -f "$CORE"
