@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -75,8 +74,7 @@ struct talk {
 
 static void on_signal(struct talk *talk)
 {
-	struct signalfd_siginfo si;
-	if (read(talk->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+	if (!worker_take_signal(talk->signals))
 		return;
 	if (talk->cancelled) { // a second one
 		talk->cancel_end_ns = 1;

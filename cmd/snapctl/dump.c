@@ -466,7 +466,13 @@ int verb_dump(int argc, char *argv[])
 		int r = dump_one(&args, args.pids[i]);
 		if (!status)
 			status = r;
-		if (r == SNAP_CANCELLED)
+		bool more = i + 1 < args.n_pids;
+		if (r != SNAP_CANCELLED && more && worker_signalled()) {
+			print_message("snapctl dump", "cancelled; what comes after it on the command "
+						      "line is not dumped");
+			status = status ? status : SNAP_CANCELLED;
+		}
+		if (r == SNAP_CANCELLED || worker_signalled())
 			break;
 	}
 	return status;

@@ -47,10 +47,28 @@ int worker_signalfd(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void on_signal(struct running *run)
+static bool signalled;
+
+bool worker_take_signal(int signalfd)
 {
 	struct signalfd_siginfo si;
-	if (read(run->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+	bool came = read(signalfd, &si, sizeof(si)) == (ssize_t)sizeof(si);
+	signalled |= came;
+	return came;
+}
+
+bool worker_signalled(void)
+{
+	sigset_t pending;
+	if (signalled || sigpending(&pending) < 0)
+		return signalled;
+	return sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
+	       sigismember(&pending, SIGHUP) == 1;
+}
+
+static void on_signal(struct running *run)
+{
+	if (!worker_take_signal(run->signals))
 		return;
 	if (!run->asked) {
 		run->asked = true;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/error.h"
 #include "common/job.h"
 #include "common/json.h"
@@ -20,6 +22,10 @@ void worker_block_signals(void);
 
 /// A descriptor that those signals are read from; -1 with errno. Owned by the caller.
 int worker_signalfd(void);
+/// Reads one of them, if one has come.
+bool worker_take_signal(int signalfd);
+/// Has one come since the start? Then nothing more is to be begun.
+bool worker_signalled(void);
 
 /// Holds process @pid by pidfd, from now on.
 struct snap_error *worker_pin(pid_t pid, struct pidref *ret) _must_check_;

@@ -14,13 +14,13 @@
 enum {
 	// A process that writes evenly to all of its memory needs no more; one that has a part it
 	// writes to all the time is found out by what does not become less.
-	ROUNDS_MAX = 8,
+	ROUNDS_MAX = 16,
 	// So little takes less time to copy than stopping takes.
 	LITTLE_BYTES = 256 << 10,
 	// This takes longer than a pause should.
 	MUCH_BYTES = 16 << 20,
 	// A round that leaves more than this part of what the last one had is the last one.
-	SHRINK_PERCENT = 70,
+	SHRINK_PERCENT = 85,
 	SPILL_MAX_BYTES = 512 << 20,
 	LONG_NS = 300 * 1000 * 1000,
 	NICE = 10,

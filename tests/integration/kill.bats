@@ -283,6 +283,27 @@ kill_all() {
 	unharmed
 }
 
+@test "SIGINT while memory is copied in advance: exit status 9, nothing left" {
+	target_start gap-probe 512
+	local i cancelled=0
+	for ((i = 0; i < 10; i++)); do
+		status=0
+		"$TOOLS/disturb" --self INT --random-us 300000 -- \
+			"$SNAPCTL" dump --mode=precopy -f -o "$CORE" "$PID" "$PID" >"$DIR/round" \
+			2>"$DIR/stderr" || status=$?
+		errors=$(cat "$DIR/stderr")
+		expect $EX_CANCELLED # after the first one, if not before
+		error_has "cancelled"
+		[ -e "$CORE" ] || cancelled=$((cancelled + 1))
+		assert_free "$PID"
+		rm -f "$CORE"
+		only_files
+	done
+	((cancelled > 0))
+	unharmed
+	wait_for no_workers
+}
+
 @test "a second process is not begun after SIGINT" {
 	target_start gap-probe 256
 	local first=$PID
@@ -291,7 +312,7 @@ kill_all() {
 	for ((i = 0; i < 10; i++)); do
 		status=0
 		"$TOOLS/disturb" --self INT --when-frozen "$first" --delay-us 1000 -- \
-			"$SNAPCTL" dump -f -o "$OUT/" "$first" "$PID" >"$DIR/round" 2>&1 || status=$?
+			"$SNAPCTL" dump --mode=copy -f -o "$OUT/" "$first" "$PID" >"$DIR/round" 2>&1 || status=$?
 		[ "$status" = 0 ] || break
 		rm -f "$OUT"/*
 	done
