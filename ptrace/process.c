@@ -159,6 +159,24 @@ static size_t maps_last_start(const char *text, size_t len)
 	return 0;
 }
 
+/**
+ * Cuts off what the list has already. A process that runs may change its mappings while they are
+ * read, piece by piece: then one that has become larger is told of once more. False: it is all
+ * there.
+ */
+static bool cut_overlap(const struct snapshot *snap, struct snap_mapping *map)
+{
+	uint64_t end = snap->n_mappings ? snap->mappings[snap->n_mappings - 1].end : 0;
+	if (map->start >= end)
+		return true;
+	if (map->end <= end)
+		return false;
+	if (map->inode)
+		map->offset += end - map->start;
+	map->start = end;
+	return true;
+}
+
 static int add_mapping(struct snapshot *snap, size_t *size, const struct snap_mapping *map)
 {
 	if (snap->n_mappings == *size) {
@@ -232,6 +250,8 @@ static int add_mappings(struct snapshot *snap, size_t *size, const char *text,
 		int r = procfs_maps_next(&walk, &snap->names, &map);
 		if (r <= 0)
 			return r;
+		if (!cut_overlap(snap, &map))
+			continue;
 		if (reading->known) {
 			inherit(reading, &map);
 			r = add_mapping(snap, size, &map);

@@ -468,8 +468,8 @@ int verb_dump(int argc, char *argv[])
 			status = r;
 		bool more = i + 1 < args.n_pids;
 		if (r != SNAP_CANCELLED && more && worker_signalled()) {
-			print_message("snapctl dump", "cancelled; what comes after it on the command "
-						      "line is not dumped");
+			print_message("snapctl dump", "cancelled; the processes after it are not "
+						      "dumped");
 			status = status ? status : SNAP_CANCELLED;
 		}
 		if (r == SNAP_CANCELLED || worker_signalled())

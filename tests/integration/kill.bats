@@ -289,14 +289,14 @@ kill_all() {
 	for ((i = 0; i < 10; i++)); do
 		status=0
 		"$TOOLS/disturb" --self INT --random-us 300000 -- \
-			"$SNAPCTL" dump --mode=precopy -f -o "$CORE" "$PID" "$PID" >"$DIR/round" \
+			"$SNAPCTL" dump --mode=precopy -f -o "$OUT/" "$PID" "$PID" >"$DIR/round" \
 			2>"$DIR/stderr" || status=$?
 		errors=$(cat "$DIR/stderr")
 		expect $EX_CANCELLED # after the first one, if not before
 		error_has "cancelled"
-		[ -e "$CORE" ] || cancelled=$((cancelled + 1))
+		[ -e "$OUT/core.$PID" ] || cancelled=$((cancelled + 1))
 		assert_free "$PID"
-		rm -f "$CORE"
+		rm -f "$OUT/core.$PID"
 		only_files
 	done
 	((cancelled > 0))
