@@ -324,7 +324,8 @@ static struct snap_error *choose_strategy(struct worker *w, const struct snapsho
 					  const struct plan *plan)
 {
 	struct forecast *f = &w->forecast;
-	forecast_make(f, w->capture, known, plan, count_tasks(w));
+	forecast_make(f, w->capture, known, plan, count_tasks(w),
+		      w->job.flags & (JOB_DRY_RUN | JOB_PRECOPY | JOB_ANALYZE));
 	// What has the priority is known only when it stands still.
 	const char *why = w->short_of_space	     ? "there is too little space" :
 			  w->job.flags & JOB_STACKS ? "only stacks are wanted" :

@@ -27,8 +27,6 @@ enum {
 	BUDGET_SLACK_NS = 250 * 1000 * 1000,
 	ATTEMPTS = 10,
 	ATTEMPT_NS = 2 * 1000 * 1000,
-	// Stopping one thread and making it do two system calls.
-	FOLLOW_NS = 1000 * 1000 * 1000,
 	TASK_KTHREAD = 0x00200000, // PF_KTHREAD, include/linux/sched.h
 };
 
@@ -240,13 +238,10 @@ struct snap_error *capture_follow(struct capture *c, const struct snapshot *know
 	struct snap_error *err = deadman_create();
 	if (err)
 		return err;
-	// It stops one thread for a moment, and the worker may get stuck in that moment.
-	deadman_arm(FOLLOW_NS);
 	if (c->track) // what cannot be followed in addition is for the pause
 		snap_error_destroy(track_extend(c->track, known));
 	else
 		err = track_begin(c->ref, c->procfd, known, &c->track);
-	deadman_disarm();
 	if (err)
 		return err;
 	c->known = known;

@@ -17,6 +17,7 @@
 #include "common/compat.h"
 #include "common/fd.h"
 #include "common/str.h"
+#include "deadman.h"
 #include "procfs.h"
 #include "seccomp.h"
 #include "tracee.h"
@@ -29,6 +30,8 @@ enum {
 	POLL_NS = 200 * 1000,
 	// A thread that sleeps stops at once; one that runs when it has a CPU.
 	STOP_NS = 100 * 1000 * 1000,
+	// By then a worker has proved stuck that has stopped a thread: several such stops.
+	STUCK_NS = 1000 * 1000 * 1000,
 	SYSCALL_STOP = SIGTRAP | 0x80, // PTRACE_O_TRACESYSGOOD
 	EVENT_STOP = SIGTRAP | PTRACE_EVENT_STOP << 8,
 };
@@ -363,8 +366,11 @@ static bool alone(const struct injection *in, int procfd)
 	return dir && !found;
 }
 
-/// Tries one thread. It runs on in any case.
-static void try_thread(struct injection *in, int procfd, pid_t tid, bool filtered)
+/**
+ * Tries one thread. It runs on in any case: at the latest when we end, which lets go of one that
+ * was too slow to stop. Returns whether another one may be tried.
+ */
+static bool try_thread(struct injection *in, int procfd, pid_t tid, bool filtered)
 {
 	uintptr_t options = PTRACE_O_TRACESYSGOOD;
 	if (filtered) // held off, as long as we live
@@ -373,17 +379,22 @@ static void try_thread(struct injection *in, int procfd, pid_t tid, bool filtere
 	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) < 0) {
 		in->why = filtered ? "its seccomp filter cannot be held off" :
 				     "it cannot be attached to";
-		return;
+		return true;
 	}
 	if (!alone(in, procfd)) {
 		in->why = "somebody else traces it";
-		return; // it is let go when we end: only stopped threads can be earlier
+		return false;
 	}
+	deadman_arm(STUCK_NS);
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0 && wait_stop(&in->tracee) &&
 	    suits(in, filtered))
 		run_thunk(in);
+	if (in->tracee.state == TRACEE_INTERRUPTED)
+		in->why = "it does not stop";
 	if (in->tracee.state == TRACEE_STOPPED)
 		tracee_release(&in->tracee);
+	deadman_disarm();
+	return in->tracee.state == TRACEE_GONE && in->fd < 0 && !in->left;
 }
 
 /// The room behind the image of the vDSO ends with its mapping. 0: there is no vDSO.
@@ -420,8 +431,9 @@ struct snap_error *inject_descriptor(const struct pidref *ref, int procfd,
 	if (!in.room)
 		return snap_error_new(SNAP_FAILED, "it has no vDSO");
 	size_t n = find_candidates(procfd, list, &in.why);
-	for (size_t i = 0; i < MIN(n, (size_t)TRIES) && in.fd < 0 && !in.left; i++)
-		try_thread(&in, procfd, list[i].tid, list[i].rank & 1);
+	bool more = true;
+	for (size_t i = 0; i < MIN(n, (size_t)TRIES) && more; i++)
+		more = try_thread(&in, procfd, list[i].tid, list[i].rank & 1);
 	if (in.fd < 0)
 		return snap_error_new(SNAP_FAILED, "%s", in.why);
 	*ret_fd = in.fd;

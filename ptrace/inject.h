@@ -20,8 +20,9 @@
  * code, that dispatch their system calls (PR_SET_SYSCALL_USER_DISPATCH), or whose seccomp filters
  * would kill for it are left alone.
  *
- * Whoever is killed in the middle of this leaves the bytes of the thunk in the private copy of the
- * vDSO's last page, where nobody runs them; the next injection finds and replaces them.
+ * Whoever is killed in the middle of this, or finds that a signal has come, leaves the bytes of the
+ * thunk in the private copy of the vDSO's last page, since the thread may still come back to them.
+ * There is room for four; then the first of them is replaced.
  */
 
 /**
@@ -30,7 +31,8 @@
  *
  * @procfd is /proc/PID and @snap has the mappings of the process. An error means that no thread
  * could or would do it, and that nothing has changed. The calling thread must not trace anything,
- * and must end soon: with it ends every tie to the process.
+ * and must end soon: with it ends every tie to the process. deadman_create() comes first: the timer
+ * runs while a thread stands still.
  */
 struct snap_error *inject_descriptor(const struct pidref *ref, int procfd,
 				     const struct snapshot *snap, const struct arch_call *call,

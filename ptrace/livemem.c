@@ -200,11 +200,20 @@ static int list_regions(const struct snap_mapping *map, uint64_t start, uint64_t
 	return n ? (int)n : -EIO;
 }
 
+/// Of others, what a descriptor notes is not all that happens to them (track.h).
+static bool can_be_followed(const struct snap_mapping *map)
+{
+	return !(map->flags & SNAP_MAP_SHARED) && !map->inode;
+}
+
 static int scan_pages(struct livemem *mem, const struct snap_mapping *map, uint64_t start,
 		      uint64_t end, struct mem_range *ret, size_t max)
 {
 	struct page_region vec[SCAN_BATCH];
-	uint64_t walk_end = start, kept = mem->mode == LIVEMEM_CHANGED ? KEPT_BITS : 0;
+	uint64_t walk_end = start, kept = 0;
+	// Another mapping may have come to a place just before that was followed.
+	if (mem->mode == LIVEMEM_CHANGED && can_be_followed(map))
+		kept = KEPT_BITS;
 	const size_t most = MIN(max, (size_t)SCAN_BATCH);
 	const struct pm_scan_arg arg = {
 		.start = start,
@@ -240,8 +249,7 @@ static int scan_follow(struct livemem *mem, const struct snap_mapping *map, uint
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO,
 	};
-	bool left_out = map->flags & SNAP_MAP_SHARED || map->inode || max < 2;
-	int n = left_out ? -EPERM : scan_ioctl(mem, arg, &walk_end);
+	int n = max < 2 || !can_be_followed(map) ? -EPERM : scan_ioctl(mem, arg, &walk_end);
 	if (n < 0) { // not followed, or not any more: that is for later
 		*ret = (struct mem_range){ start, end, MEM_HELD };
 		return n == -ESRCH ? n : 1;
@@ -269,7 +277,7 @@ static int scan_changed(struct livemem *mem, const struct snap_mapping *map, uin
 		.category_mask = PAGE_IS_WRITTEN,
 		.return_mask = PAGE_IS_WRITTEN,
 	};
-	if (map->flags & SNAP_MAP_SHARED || map->inode)
+	if (!can_be_followed(map))
 		return -EPERM;
 	int regions = scan_ioctl(mem, arg, &walk_end);
 	if (regions < 0)

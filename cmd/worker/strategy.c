@@ -22,7 +22,7 @@ static uint64_t for_bytes(uint64_t bytes, uint64_t gib_ns)
 }
 
 void forecast_make(struct forecast *f, struct capture *capture, const struct snapshot *known,
-		   const struct plan *plan, uint64_t threads)
+		   const struct plan *plan, uint64_t threads, bool always)
 {
 	uint64_t base = BASE_NS + threads * THREAD_NS;
 	uint64_t followed = MIN(capture_followed_bytes(known), plan->data_bytes);
@@ -30,9 +30,11 @@ void forecast_make(struct forecast *f, struct capture *capture, const struct sna
 	f->pause_ns[STRATEGY_COPY] = base + for_bytes(plan->data_bytes, COPY_GIB_NS);
 	f->pause_ns[STRATEGY_PRECOPY] = base + DIRTY_NS + for_bytes(followed, SCAN_GIB_NS) +
 					for_bytes(plan->data_bytes - followed, COPY_GIB_NS);
-	f->veto[STRATEGY_PRECOPY] = capture_can_follow(capture, known);
-	if (!f->veto[STRATEGY_PRECOPY] &&
-	    (f->pause_ns[STRATEGY_PRECOPY] < f->pause_ns[STRATEGY_COPY] || feature_masked("copy")))
+	bool better = f->pause_ns[STRATEGY_PRECOPY] < f->pause_ns[STRATEGY_COPY] ||
+		      feature_masked("copy");
+	if (always || better)
+		f->veto[STRATEGY_PRECOPY] = capture_can_follow(capture, known);
+	if (better && !f->veto[STRATEGY_PRECOPY])
 		f->best = STRATEGY_PRECOPY;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -25,9 +26,13 @@ struct forecast {
 	enum strategy best;
 };
 
-/// Foretells the pause of a dump of @plan, made from the look @known, with @threads threads.
+/**
+ * Foretells the pause of a dump of @plan, made from the look @known, with @threads threads.
+ *
+ * What is not best anyway is asked for a veto only @always: all descriptors are looked at for that.
+ */
 void forecast_make(struct forecast *forecast, struct capture *capture, const struct snapshot *known,
-		   const struct plan *plan, uint64_t threads);
+		   const struct plan *plan, uint64_t threads, bool always);
 void forecast_deinit(struct forecast *forecast);
 /// As messages name it.
 const char *strategy_name(enum strategy strategy);
