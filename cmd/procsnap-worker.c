@@ -22,8 +22,10 @@
 #include "cmd/worker/arm.h"
 #include "cmd/worker/attach.h"
 #include "cmd/worker/deliver.h"
+#include "cmd/worker/describe.h"
 #include "cmd/worker/finish.h"
 #include "cmd/worker/live.h"
+#include "cmd/worker/owner.h"
 #include "cmd/worker/precopy.h"
 #include "cmd/worker/strategy.h"
 #include "common/clock.h"
@@ -40,8 +42,6 @@ enum {
 	// A worker that copies nothing for so long is stuck, in a hung disk for example.
 	STALL_NS = 5 * 1000 * 1000 * 1000LL,
 	REPORT_NS = 100 * 1000 * 1000,
-	// As many gaps as a message has room for; the note in the core has more.
-	GAPS_SHOWN = 1000,
 	// Two frames of compressed memory.
 	HEADROOM_BYTES = 2 << 20,
 	// Headers and notes of an ordinary process.
@@ -59,7 +59,7 @@ struct worker {
 	struct json *message; ///< that the job came in
 	struct json *go; ///< what the Go analyzer found, or NULL
 	struct capture *capture;
-	uint64_t plain_uid; ///< see find_plain_uid(), or UINT64_MAX
+	uint64_t plain_uid; ///< see owner.h, or UINT64_MAX
 	struct reserve reserve;
 	struct forecast forecast;
 	struct precopy precopy; ///< looks at the running process, also when all is copied later
@@ -131,125 +131,6 @@ static struct snap_error *make_plan(const struct worker *w, const struct snapsho
 {
 	return plan_create_again(snap, source, effective_filter(&w->job, snap), plan_flags(&w->job),
 				 before, ret);
-}
-
-static void describe_process(const struct snapshot *snap, struct json *json)
-{
-	struct utsname uts;
-	json_set_u64(json, "pid", (uint64_t)snap->process.pid);
-	json_set_text(json, "comm", snap->process.comm);
-	json_set_text(json, "exe", snap->process.exe);
-	if (uname(&uts) == 0)
-		json_set_text(json, "kernel", uts.release);
-	json_set_u64(json, "mappings", snap->n_mappings);
-}
-
-static struct json *describe_gaps(const struct gaps *gaps)
-{
-	struct json *list = json_new_array();
-	for (size_t i = 0; i < MIN(gaps->n, (size_t)GAPS_SHOWN); i++) {
-		struct json *gap = json_new_object();
-		json_set_u64(gap, "start", gaps->list[i].start);
-		json_set_u64(gap, "end", gaps->list[i].end);
-		json_set_text(gap, "reason", gap_reason_name(gaps->list[i].reason));
-		json_add(list, gap);
-	}
-	return list;
-}
-
-static void warn_partial_threads(struct snapshot *snap)
-{
-	size_t n = 0;
-	pid_t first = 0;
-	for (size_t i = 0; i < snap->n_threads; i++)
-		if (snap->threads[i].flags & SNAP_THREAD_PARTIAL && !n++)
-			first = snap->threads[i].tid;
-	if (n == 1)
-		snapshot_warn(snap,
-			      "thread %d is in uninterruptible sleep or vfork: only the registers "
-			      "of its system call are known",
-			      first);
-	else if (n)
-		snapshot_warn(snap,
-			      "%zu threads (%d and others) are in uninterruptible sleep or vfork: "
-			      "only the registers of their system calls are known",
-			      n, first);
-}
-
-static void warn_gaps(struct snapshot *snap, const struct gaps *gaps)
-{
-	uint64_t bytes[GAP_REASON_MAX] = { 0 };
-	static const char *const texts[GAP_REASON_MAX] = {
-		[GAP_UNREADABLE] = "the kernel does not let it be read",
-		[GAP_NOT_RESIDENT] = "it is shared memory that is not mapped in right now; reading "
-				     "it needs CAP_CHECKPOINT_RESTORE (root)",
-		[GAP_ABORTED] = "the dump ended before",
-	};
-	for (size_t i = 0; i < gaps->n; i++)
-		bytes[gaps->list[i].reason] += gaps->list[i].end - gaps->list[i].start;
-	for (int i = 1; i < GAP_REASON_MAX; i++) {
-		char buf[16];
-		if (bytes[i] && texts[i])
-			snapshot_warn(snap, "%s of memory are missing: %s",
-				      snap_format_bytes(bytes[i], buf), texts[i]);
-	}
-}
-
-static struct json *describe_dump(const struct worker *w, struct snapshot *snap, uint64_t pause_ns)
-{
-	const struct gaps *gaps = core_gaps(w->core);
-	struct json *json = json_new_object();
-	describe_process(snap, json);
-	if (w->plain_uid != UINT64_MAX)
-		json_set_u64(json, "plain_uid", w->plain_uid);
-	json_set_u64(json, "threads", snap->n_threads);
-	json_set_text(json, "mode", snap->mode);
-	json_set_u64(json, "realtime_ns", snap->realtime_ns);
-	json_set_u64(json, "pause_ns", pause_ns);
-	struct stat st = { 0 };
-	(void)fstat(w->spool, &st);
-	json_set_u64(json, "bytes", (uint64_t)st.st_size);
-	(void)fstat(w->output >= 0 && w->job.flags & JOB_COMPRESS ? w->output : w->spool, &st);
-	json_set_u64(json, "bytes_on_disk", (uint64_t)st.st_blocks * 512);
-	json_set(json, "gaps", describe_gaps(gaps));
-	json_set_u64(json, "gap_bytes", gaps->bytes);
-	json_set_u64(json, "lost_bytes", gaps->lost_bytes);
-	warn_gaps(snap, gaps);
-	struct json *warnings = json_new_array();
-	for (size_t i = 0; i < snap->n_warnings; i++)
-		json_add_message(warnings, snap->warnings[i]);
-	json_set(json, "warnings", warnings);
-	if (w->go)
-		json_set(json, "go", json_share(json_at(json_get(w->go, "runtimes"), 0)));
-	return json;
-}
-
-static struct json *describe_plan(const struct worker *w, const struct snapshot *snap,
-				  const struct plan *plan, uint64_t threads)
-{
-	uint64_t head = core_first_offset(snap, threads);
-	struct json *json = json_new_object(), *classes = json_new_array();
-	describe_process(snap, json);
-	for (int i = 0; i < PLAN_CLASS_MAX; i++) {
-		const struct plan_total *total = &plan->totals[i];
-		if (!total->mappings)
-			continue;
-		struct json *class = json_new_object();
-		json_set_text(class, "class", plan_class_name((enum plan_class)i));
-		json_set_bool(class, "dumped", plan_class_dumped((enum plan_class)i));
-		json_set_u64(class, "mappings", total->mappings);
-		json_set_u64(class, "bytes", total->dump_bytes);
-		json_set_u64(class, "data_bytes", total->data_bytes);
-		json_add(classes, class);
-	}
-	json_set(json, "classes", classes);
-	json_set_u64(json, "threads", threads);
-	json_set_text(json, "mode", strategy_name(w->forecast.best));
-	json_set_u64(json, "pause_ns", w->forecast.pause_ns[w->forecast.best]);
-	json_set(json, "strategies", forecast_to_json(&w->forecast));
-	json_set_u64(json, "bytes", plan->dump_bytes + head);
-	json_set_u64(json, "bytes_on_disk", plan->data_bytes + head);
-	return json;
 }
 
 static struct snap_error *check_space(struct worker *w, const struct plan *plan)
@@ -483,40 +364,6 @@ static void summarize(struct worker *w, struct snapshot *snap)
 	snap_error_destroy(err);
 }
 
-/// The one id that is four times in a line of /proc/PID/status; UINT64_MAX when they differ.
-static uint64_t single_id(const char *status, const char *key)
-{
-	const char *p = snap_line_value(status, key);
-	uint64_t first = UINT64_MAX;
-	for (int i = 0; p && i < 4; i++) {
-		_cleanup_free_ char *digits = strndup(p, strspn(p, "0123456789"));
-		uint64_t id;
-		if (!digits || snap_parse_u64(digits, &id) < 0 || (i && id != first))
-			return UINT64_MAX;
-		first = id;
-		p += strlen(digits);
-		p += strspn(p, "\t");
-	}
-	return first;
-}
-
-/**
- * The user whose process it is in every respect, so that he may read the dump. It may become
- * somebody else by execve() at any time, so this is asked while it stands still.
- */
-static uint64_t find_plain_uid(const struct pidref *ref)
-{
-	_cleanup_close_ int piddir = pidref_open_proc(ref);
-	_cleanup_free_ char *status = NULL;
-	struct stat st;
-	if (piddir < 0 || snap_read_file_at(piddir, "status", 64 << 10, &status) < 0 ||
-	    fstatat(piddir, "environ", &st, 0) < 0)
-		return UINT64_MAX;
-	uint64_t uid = single_id(status, "Uid:"), gid = single_id(status, "Gid:");
-	// The files of one that is not dumpable are root's.
-	return st.st_uid == uid && st.st_gid == gid ? uid : UINT64_MAX;
-}
-
 /// What the process says of its newest mappings was not looked at while it stood still.
 static void leave_out(struct worker *w, struct plan *plan)
 {
@@ -537,7 +384,7 @@ static struct snap_error *take_core(struct worker *w, struct snapshot *snap,
 	struct snap_error *err = capture_take(w->capture, snap, &source);
 	if (err)
 		return err;
-	w->plain_uid = find_plain_uid(&w->ref);
+	w->plain_uid = owner_find(&w->ref);
 	err = copy_while_held(w, snap, source, ret_plan);
 	struct snap_error *late = capture_release(w->capture, ret_pause_ns);
 	if (late && w->core && w->job.flags & JOB_KEEP_PARTIAL) {
@@ -576,8 +423,9 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 		err = deliver(&(struct delivery){ &w->job, w->spool, w->output, cpus_to_copy(),
 						  on_phase, on_progress, w });
 	if (!err) {
-		warn_partial_threads(snap);
-		*ret = describe_dump(w, snap, pause_ns);
+		int final_fd = w->output >= 0 && w->job.flags & JOB_COMPRESS ? w->output : w->spool;
+		*ret = describe_dump(snap, &(struct dump_made){ w->core, w->go, w->spool, final_fd,
+								w->plain_uid, pause_ns });
 	}
 	forget_core(w);
 	return err;
@@ -671,7 +519,8 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 				     w->ref.pid);
 	if (!err && dry) {
 		const struct look *look = precopy_look(&w->precopy);
-		*ret = describe_plan(w, &look->known, look->plan, count_tasks(w));
+		*ret = describe_plan(&look->known, look->plan, &w->forecast,
+				     count_tasks(w));
 	} else if (!err && !analyzes) {
 		struct snapshot snap = { 0 };
 		err = dump(w, &snap, ret);
