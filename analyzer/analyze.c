@@ -41,6 +41,8 @@ static void set_snapnote(struct json *json, const struct snapnote *note)
 	json_set_u64(json, "realtime_ns", note->realtime_ns);
 	json_set_u64(json, "monotonic_ns", note->monotonic_ns);
 	json_set_u64(json, "pause_ns", note->pause_ns);
+	if (note->predicted_pause_ns)
+		json_set_u64(json, "predicted_pause_ns", note->predicted_pause_ns);
 	json_set_u64(json, "gaps", note->n_gaps);
 	json_set_u64(json, "gap_bytes", note->gap_bytes);
 	json_set_bool(json, "partial", note->flags & SNAPNOTE_PARTIAL);

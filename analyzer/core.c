@@ -92,8 +92,11 @@ static void read_snapnote(struct core *core, struct span desc)
 	struct snapnote note = { 0 };
 	if (core->note.version) // of two, the first one counts
 		return;
-	if (!span_get(&desc, 0, &note, sizeof(note)) || !note.version ||
-	    note.header_size < sizeof(note) || note.gap_size < sizeof(struct snapnote_gap))
+	if (!span_get(&desc, 0, &note, SNAPNOTE_HEADER_MIN) || !note.version ||
+	    note.header_size < SNAPNOTE_HEADER_MIN ||
+	    note.gap_size < sizeof(struct snapnote_gap))
+		return;
+	if (!span_get(&desc, 0, &note, MIN(note.header_size, (uint32_t)sizeof(note))))
 		return;
 	note.mode[sizeof(note.mode) - 1] = '\0';
 	struct span gaps = span_sub(desc, note.header_size, (uint64_t)note.n_gaps * note.gap_size);

@@ -376,6 +376,11 @@ static void leave_out(struct worker *w, struct plan *plan)
 	snapshot_deinit(&later);
 }
 
+static uint64_t predicted_ns(const struct worker *w)
+{
+	return w->forecast.pause_ns[w->forecast.best];
+}
+
 /// The raw core of the process, complete in the spool. @ret_plan is what w->core was made with.
 static struct snap_error *take_core(struct worker *w, struct snapshot *snap,
 				    struct plan **ret_plan, uint64_t *ret_pause_ns)
@@ -399,6 +404,7 @@ static struct snap_error *take_core(struct worker *w, struct snapshot *snap,
 	if (!err)
 		err = core_finish(w->core, w->spool,
 				  &(struct core_facts){ .pause_ns = *ret_pause_ns,
+							.predicted_pause_ns = predicted_ns(w),
 							.coredump_filter =
 								effective_filter(&w->job, snap) });
 	reserve_deinit(&w->reserve);
@@ -425,7 +431,8 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 	if (!err) {
 		int final_fd = w->output >= 0 && w->job.flags & JOB_COMPRESS ? w->output : w->spool;
 		*ret = describe_dump(snap, &(struct dump_made){ w->core, w->go, w->spool, final_fd,
-								w->plain_uid, pause_ns });
+								w->plain_uid, pause_ns,
+								predicted_ns(w) });
 	}
 	forget_core(w);
 	return err;

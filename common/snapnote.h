@@ -68,11 +68,15 @@ struct snapnote {
 	uint64_t pause_ns; ///< how long the process stood still
 	uint64_t gap_bytes; ///< sum over all gaps, listed or not
 	char mode[16]; ///< "copy"; NUL-padded
+	uint64_t predicted_pause_ns; ///< that was foretold before; 0: nothing was
 };
+
+/// header_size of the first ones: without predicted_pause_ns.
+enum { SNAPNOTE_HEADER_MIN = 80 };
 
 _Static_assert(sizeof(struct snapnote_gap) == 24, "part of the format");
 _Static_assert(sizeof(struct snapnote_thread) == 16, "part of the format");
-_Static_assert(sizeof(struct snapnote) == 80, "part of the format");
+_Static_assert(sizeof(struct snapnote) == 88, "part of the format");
 
 /// Is memory lost in such a gap, or was there never any?
 static inline int gap_reason_loses(enum gap_reason reason)

@@ -306,6 +306,7 @@ static struct snap_error *make_record(const struct apijob *job, const struct jso
 		.id = entry ? storeid_format(entry->id, id) : NULL,
 		.mode = json_get_text(result, "mode"),
 		.pause_ns = json_get_u64(result, "pause_ns", 0),
+		.predicted_pause_ns = json_get_u64(result, "predicted_pause_ns", 0),
 		.realtime_ns = json_get_u64(result, "realtime_ns", 0),
 		.filename = path,
 		.size_bytes = json_get_u64(result, "bytes_on_disk", 0),

@@ -134,7 +134,7 @@ void core_leave_out(struct core *core, struct plan *plan, const struct snapshot 
 
 struct core_facts {
 	bool defer_writing; ///< leave it to others when the kernel begins to write to the disk
-	uint64_t pause_ns;
+	uint64_t pause_ns, predicted_pause_ns; ///< how long it was, and was foretold
 	uint32_t coredump_filter; ///< the mask that was followed
 };
 

@@ -36,6 +36,7 @@ static int add_snapnote(struct core *c, const struct core_facts *facts)
 		.monotonic_ns = snap->monotonic_ns,
 		.pause_ns = facts->pause_ns,
 		.gap_bytes = c->gaps.bytes,
+		.predicted_pause_ns = facts->predicted_pause_ns,
 	};
 	if (c->gaps.lost_bytes)
 		head.flags |= SNAPNOTE_PARTIAL;

@@ -261,6 +261,8 @@ static void add_dump(struct record *record, const struct record_dump *dump)
 	add_text(record, "PROCSNAP_KIND", kinds[dump->kind].name);
 	add_text(record, "PROCSNAP_MODE", dump->mode);
 	add_u64(record, "PROCSNAP_PAUSE_NSEC", dump->pause_ns);
+	if (dump->predicted_pause_ns)
+		add_u64(record, "PROCSNAP_PREDICTED_PAUSE_NSEC", dump->predicted_pause_ns);
 	if (dump->size_bytes)
 		add_u64(record, "PROCSNAP_SIZE", dump->size_bytes);
 	if (dump->kind == RECORD_LIVE)

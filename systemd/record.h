@@ -86,6 +86,7 @@ struct record_dump {
 	const char *id; ///< of the dump in the store; NULL when it has none
 	const char *mode; ///< how memory was frozen: "copy"
 	uint64_t pause_ns; ///< how long the process stood still; of a crash: until it was let go
+	uint64_t predicted_pause_ns; ///< that was foretold; 0: nothing was
 	uint64_t realtime_ns; ///< when all its threads had stopped; of a crash: %t
 	/// Absolute path of the core, readable by whom it belongs to; NULL when the core went to a
 	/// descriptor of the requester: then coredumpctl lists the entry with a core "none".

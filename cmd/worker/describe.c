@@ -83,6 +83,7 @@ struct json *describe_dump(struct snapshot *snap, const struct dump_made *made)
 	json_set_text(json, "mode", snap->mode);
 	json_set_u64(json, "realtime_ns", snap->realtime_ns);
 	json_set_u64(json, "pause_ns", made->pause_ns);
+	json_set_u64(json, "predicted_pause_ns", made->predicted_pause_ns);
 	struct stat st = { 0 };
 	(void)fstat(made->raw_fd, &st);
 	json_set_u64(json, "bytes", (uint64_t)st.st_size);

@@ -21,7 +21,7 @@ struct dump_made {
 	const struct json *go; ///< what the Go analyzer found, or NULL
 	int raw_fd, final_fd; ///< the core, and what it has become on disk
 	uint64_t plain_uid; ///< whose process it is (owner.h), or UINT64_MAX
-	uint64_t pause_ns;
+	uint64_t pause_ns, predicted_pause_ns;
 };
 
 /// Adds warnings of what is missing to @snap, and tells all of them. The caller owns the result.

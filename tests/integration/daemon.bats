@@ -155,7 +155,7 @@ as_readers_see() { # CORE
 	rm "$CORE"
 	# Plain, compressed and streamed, by hand.
 	ask Dump "{\"pid\":$PID,\"fileDescriptor\":0}" "fd=new:$CORE"
-	answered '.result.pause_ns > 0 and .result.lost_bytes == 0'
+	answered '.result.pause_ns > 0 and .result.predicted_pause_ns > 0 and .result.lost_bytes == 0'
 	as_readers_see "$CORE" | diff "$DIR/direct" -
 	local mode='"compress":5' all
 	for mode in '"compress":5' '"stream":true'; do

@@ -631,6 +631,8 @@ limited_start() {
 	(($(note realtime_ns) >= before && $(note realtime_ns) <= after))
 	[ "$(note mode)" = copy ]
 	[ "$(note pause_ns)" = "$(field .pause_ns)" ]
+	[ "$(note predicted_pause_ns)" = "$(field .predicted_pause_ns)" ]
+	(($(note predicted_pause_ns) > 0))
 	[ "$(note threads)" = 5 ]
 	[ "$(note filter)" = 0x33 ]
 	[ "$(note gaps_cut)" = 0 ]

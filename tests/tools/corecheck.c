@@ -317,6 +317,7 @@ static int show_own_note(const struct core *c)
 		       get(d, 4), (int)(get(d + 8, 4) & 1), (int)(get(d + 8, 4) >> 1 & 1), gaps,
 		       threads, get(d + 28, 4), get(d + 32, 8), get(d + 40, 8), get(d + 48, 8),
 		       get(d + 56, 8), (const char *)d + 64);
+		printf("predicted_pause_ns=%" PRIu64 "\n", head >= 88 ? get(d + 80, 8) : 0);
 		d += head;
 		for (uint64_t i = 0; i < gaps; i++, d += gap_size)
 			printf("gap %" PRIx64 " %" PRIx64 " %s\n", get(d, 8), get(d + 8, 8),

@@ -107,14 +107,14 @@ static void read_snapnote(struct elf *elf)
 		memcpy(&elf->snapnote, p, sizeof(elf->snapnote));
 		const struct snapnote *head = &elf->snapnote;
 		assert_int_equal(head->version, 1);
-		assert_int_equal(head->header_size, sizeof(*head));
+		assert_int_equal(head->header_size, 88);
 		assert_int_equal(head->gap_size, 24);
 		assert_int_equal(head->thread_size, 16);
-		assert_int_equal(descsz, 80 + head->n_gaps * 24 + head->n_threads * 16);
+		assert_int_equal(descsz, 88 + head->n_gaps * 24 + head->n_threads * 16);
 		elf->gaps = calloc(head->n_gaps + 1, 24);
 		elf->threads = calloc(head->n_threads + 1, 16);
-		memcpy(elf->gaps, p + 80, head->n_gaps * 24UL);
-		memcpy(elf->threads, p + 80 + head->n_gaps * 24UL, head->n_threads * 16UL);
+		memcpy(elf->gaps, p + 88, head->n_gaps * 24UL);
+		memcpy(elf->threads, p + 88 + head->n_gaps * 24UL, head->n_threads * 16UL);
 	}
 	assert_true(found);
 	free(notes);
@@ -252,7 +252,9 @@ struct run {
 	uint64_t gap_bytes, lost_bytes;
 };
 
-static const struct core_facts facts = { .pause_ns = 4711, .coredump_filter = 0x1ff };
+static const struct core_facts facts = { .pause_ns = 4711,
+					 .predicted_pause_ns = 815,
+					 .coredump_filter = 0x1ff };
 
 static struct snap_error *dump_steps(struct fake *fake, int fd, struct run *run,
 				     const struct plan *plan, struct reserve *reserve)
@@ -383,6 +385,7 @@ static void test_snapnote(void **state _unused_)
 	fake.snap.threads[2].flags = SNAP_THREAD_SYSCALL;
 	_cleanup_close_ _unused_ int fd = dump_and_check(&fake, &run, &elf);
 	assert_int_equal(elf.snapnote.pause_ns, 4711);
+	assert_int_equal(elf.snapnote.predicted_pause_ns, 815);
 	assert_int_equal(elf.snapnote.coredump_filter, 0x1ff);
 	assert_int_equal(elf.snapnote.realtime_ns, fake.snap.realtime_ns);
 	assert_int_equal(elf.snapnote.monotonic_ns, fake.snap.monotonic_ns);

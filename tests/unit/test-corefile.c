@@ -388,7 +388,8 @@ static struct ours ours(void)
 			  .thread_size = sizeof(struct snapnote_thread),
 			  .n_threads = 2,
 			  .monotonic_ns = 5,
-			  .mode = "copy" },
+			  .mode = "copy",
+			  .predicted_pause_ns = 7 },
 		.gaps = { { .start = 0x1002, .end = 0x1004, .reason = 1 },
 			  { .start = 0x1008, .end = 0x2001, .reason = 1 },
 			  { .start = 0x2004, .end = 0x2005, .reason = 2 },
@@ -418,6 +419,7 @@ static void test_gaps(void **state _unused_)
 	open_ours(&m, &o, sizeof(o));
 	assert_int_equal(m.core->n_gaps, 4);
 	assert_int_equal(m.core->note.monotonic_ns, 5);
+	assert_int_equal(m.core->note.predicted_pause_ns, 7);
 	assert_string_equal(m.core->note.mode, "copy");
 	assert_true(has(&m, 0x1000, "ab"));
 	assert_false(memory_has(&m.core->memory, 0x1002));
@@ -434,6 +436,24 @@ static void test_gaps(void **state _unused_)
 	assert_int_equal(core_pid(m.core), 901);
 	assert_false(m.core->threads[0].partial);
 	assert_true(m.core->threads[1].partial);
+	done(&m);
+}
+
+/// The first version of procsnap did not foretell the pause.
+static void test_shorter_header(void **state _unused_)
+{
+	_cleanup_strbuf_ struct strbuf desc = { 0 };
+	struct ours o = ours();
+	struct made m;
+	o.head.header_size = SNAPNOTE_HEADER_MIN;
+	gocore_add(&desc, &o.head, SNAPNOTE_HEADER_MIN);
+	gocore_add(&desc, o.gaps, sizeof(o.gaps));
+	gocore_add(&desc, o.threads, sizeof(o.threads));
+	open_ours(&m, desc.data, desc.len);
+	assert_int_equal(m.core->n_gaps, 4);
+	assert_int_equal(m.core->gaps[3].start, 0x9000);
+	assert_int_equal(m.core->note.predicted_pause_ns, 0);
+	assert_int_equal(m.core->threads[1].tid, 902);
 	done(&m);
 }
 
@@ -612,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_no_core),
 		cmocka_unit_test(test_xnum),
 		cmocka_unit_test(test_gaps),
+		cmocka_unit_test(test_shorter_header),
 		cmocka_unit_test(test_longer_entries),
 		cmocka_unit_test(test_damaged_note),
 		cmocka_unit_test(test_disordered_gaps),

@@ -45,6 +45,7 @@ static struct record_dump example_dump(void)
 {
 	return (struct record_dump){
 		.kind = RECORD_LIVE, .id = "k3x9", .mode = "copy", .pause_ns = 12300000,
+		.predicted_pause_ns = 4711,
 		.realtime_ns = 1700000000123456789, .filename = "/var/lib/procsnap/core.x.zst",
 		.requester = { .uid = 7, .gid = 8, .pid = 9, .comm = "snapctl" },
 		.summary_bytes = 1 << 20,
@@ -88,6 +89,7 @@ static void test_fields(void **state _unused_)
 	assert_field(record, "PROCSNAP_KIND", "live");
 	assert_field(record, "PROCSNAP_MODE", "copy");
 	assert_field(record, "PROCSNAP_PAUSE_NSEC", "12300000");
+	assert_field(record, "PROCSNAP_PREDICTED_PAUSE_NSEC", "4711");
 	assert_field(record, "PROCSNAP_REQUESTER_UID", "7");
 	assert_field(record, "PROCSNAP_REQUESTER_GID", "8");
 	assert_field(record, "PROCSNAP_REQUESTER_PID", "9");

@@ -21,6 +21,7 @@ static void test_layout(void **state _unused_)
 	assert_int_equal(offsetof(struct snapnote, pause_ns), 48);
 	assert_int_equal(offsetof(struct snapnote, gap_bytes), 56);
 	assert_int_equal(offsetof(struct snapnote, mode), 64);
+	assert_int_equal(offsetof(struct snapnote, predicted_pause_ns), 80);
 	assert_int_equal(offsetof(struct snapnote_gap, end), 8);
 	assert_int_equal(offsetof(struct snapnote_gap, reason), 16);
 	assert_int_equal(offsetof(struct snapnote_thread, ns_tid), 4);
