@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyzer/expression.h"
 #include "analyzer/map.h"
 #include "dwarf_compat.h"
 #include "dwranges.h"
@@ -22,6 +23,7 @@ enum {
 
 struct unit {
 	uint64_t die; ///< offset of its first entry
+	uint64_t end; ///< behind its last one
 	struct dw_base base;
 	bool runtime, indexed;
 };
@@ -153,9 +155,35 @@ static void read_ranges(struct go_dwarf *dw, Dwarf_Die die, struct unit *unit)
 	(void)dw_ranges_add(&dw->ranges, &list, dw->n_units); // no arguments of some functions
 }
 
-static bool add_unit(struct go_dwarf *dw, Dwarf_Die die)
+/**
+ * Do entries with abbreviations from @offset on say where their siblings are?
+ *
+ * Go's never do. libdwarf, on its way over the children of an entry, follows such words back, and so
+ * in circles, without end.
+ */
+static bool has_siblings(struct go_dwarf *dw, uint64_t offset)
 {
-	struct unit unit = { 0 };
+	struct span s = dw_section_from(&dw->sections, DW_ABBREV, offset);
+	uint64_t at = 0;
+	while (!s.bad && at < s.size && span_uleb(&s, &at)) {
+		uint64_t attribute, form;
+		(void)span_uleb(&s, &at); // tag
+		at++; // has children
+		do {
+			attribute = span_uleb(&s, &at);
+			form = span_uleb(&s, &at);
+			if (form == DW_FORM_implicit_const)
+				(void)span_sleb(&s, &at);
+			if (attribute == DW_AT_sibling)
+				return true;
+		} while (!s.bad && (attribute || form));
+	}
+	return false;
+}
+
+static bool add_unit(struct go_dwarf *dw, Dwarf_Die die, uint64_t end)
+{
+	struct unit unit = { .end = end };
 	if (!is_go(dw->dbg, die) || !dw_die_offset(dw->dbg, die, &unit.die))
 		return true;
 	unit.runtime = !strcmp(dw_die_name(dw->dbg, die), "runtime");
@@ -171,11 +199,11 @@ static bool add_unit(struct go_dwarf *dw, Dwarf_Die die)
 	return true;
 }
 
-static bool next_unit(struct go_dwarf *dw)
+static bool next_unit(struct go_dwarf *dw, uint64_t *ret_abbreviations, uint64_t *ret_end)
 {
-	Dwarf_Unsigned length, type_offset, next;
+	Dwarf_Unsigned length, type_offset, next = 0;
 	Dwarf_Half version, address_size, length_size, extension_size, type;
-	Dwarf_Off abbreviations;
+	Dwarf_Off abbreviations = 0;
 	Dwarf_Sig8 signature;
 	Dwarf_Error error = NULL;
 	int r = dwarf_next_cu_header_d(dw->dbg, 1, &length, &version, &abbreviations, &address_size,
@@ -183,14 +211,21 @@ static bool next_unit(struct go_dwarf *dw)
 				       &next, &type, &error);
 	if (r == DW_DLV_ERROR)
 		dwarf_dealloc_error(dw->dbg, error);
+	*ret_abbreviations = abbreviations;
+	*ret_end = next;
 	return r == DW_DLV_OK;
 }
 
 static void list_units(struct go_dwarf *dw)
 {
-	for (size_t i = 0; i < UNITS_MAX && next_unit(dw); i++) {
-		Dwarf_Die die = dw_die_of_unit(dw->dbg);
-		bool ok = !die || add_unit(dw, die);
+	uint64_t abbreviations, end, last = UINT64_MAX;
+	bool walks = true;
+	for (size_t i = 0; i < UNITS_MAX && next_unit(dw, &abbreviations, &end); i++) {
+		if (abbreviations != last) // Go's units share them
+			walks = !has_siblings(dw, abbreviations);
+		last = abbreviations;
+		Dwarf_Die die = walks ? dw_die_of_unit(dw->dbg) : NULL;
+		bool ok = !die || add_unit(dw, die, end);
 		dw_die_free(die);
 		if (!ok)
 			break;
@@ -217,10 +252,25 @@ Dwarf_Debug go_dwarf_handle(struct go_dwarf *dw)
 
 // ---- looking things up ---------------------------------------------------------------------
 
+/// Is the entry at @offset in one of the units? They are in the order of the file.
+static bool is_in_unit(const struct go_dwarf *dw, uint64_t offset)
+{
+	size_t low = 0, high = dw->n_units;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (dw->units[middle].end <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < dw->n_units && offset >= dw->units[low].die;
+}
+
 Dwarf_Die go_dwarf_next(struct go_dwarf *dw, Dwarf_Die die)
 {
 	uint64_t here = UINT64_MAX, there;
-	bool more = ++dw->entries <= ENTRIES_MAX && dw_die_offset(dw->dbg, die, &here);
+	bool more = ++dw->entries <= ENTRIES_MAX && dw_die_offset(dw->dbg, die, &here) &&
+		    is_in_unit(dw, here);
 	Dwarf_Die next = more ? dw_die_next(dw->dbg, die) : NULL;
 	if (!more)
 		dw_die_free(die);

@@ -215,6 +215,39 @@ static void test_cut(void **state _unused_)
 	godwarf_sample_deinit(&s);
 }
 
+/// Entries that may say where their siblings are, which libdwarf follows back, are not read.
+static void test_siblings(void **state _unused_)
+{
+	enum { END = sizeof(godwarf_abbrev) - 1 };
+	static const uint8_t more[] = { 8, 0x0b, 1, 0x03, 0x21, 0x05, 0x01, 0x13, 0, 0, 0 };
+	for (int i = 0; i < 3; i++) {
+		uint8_t abbrev[END + sizeof(more)];
+		struct godwarf_sample s;
+		struct file f = { 0 };
+		struct go_layout layout;
+		memcpy(abbrev, godwarf_abbrev, END);
+		memcpy(abbrev + END, more, sizeof(more));
+		if (i == 1)
+			abbrev[END + 6] = 0x27; // another attribute
+		if (i == 2)
+			abbrev[END] = 0; // behind the last one of the unit
+		godwarf_sample(&s);
+		const struct godwarf_section list[] = {
+			{ "debug_abbrev", abbrev, sizeof(abbrev), GODWARF_PLAIN, 0 },
+			{ "debug_info", s.info.data, s.info.len, GODWARF_PLAIN, 0 },
+		};
+		godwarf_file(list, ARRAY_SIZE(list), &f.bytes);
+		open_file(&f, gocore_memfd(f.bytes.data, f.bytes.len));
+		struct go_dwarf *dw = go_dwarf_open(&f.elf);
+		assert_non_null(dw);
+		assert_true(go_layout_init(&layout, GO_MINOR_MAX, 0));
+		assert_int_equal(go_dwarf_layout(dw, &layout), i ? 4 : 0);
+		go_dwarf_close(dw);
+		close_file(&f);
+		godwarf_sample_deinit(&s);
+	}
+}
+
 // ---- real programs -------------------------------------------------------------------------
 
 static int compare(const char *path, const char *minor_text)
@@ -247,7 +280,9 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_layout), cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_lies),   cmocka_unit_test(test_none),
-		cmocka_unit_test(test_cut),    cmocka_unit_test(test_ratio),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_siblings),
+		cmocka_unit_test(test_ratio),
 	};
 	if (argc == 4 && !strcmp(argv[1], "compare"))
 		return compare(argv[2], argv[3]);
