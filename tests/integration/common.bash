@@ -267,7 +267,7 @@ unharmed() {
 # wait_for COMMAND...: until it succeeds. Far longer than anything takes that works.
 wait_for() {
 	local i
-	for ((i = 0; i < 1200; i++)); do
+	for ((i = 0; i < 2400; i++)); do
 		! "$@" 2>/dev/null || return 0
 		sleep 0.05
 	done
