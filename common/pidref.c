@@ -42,6 +42,15 @@ int pidref_from_fd(int pidfd, struct pidref *ret)
 	return 0;
 }
 
+int pidref_dup(const struct pidref *ref, struct pidref *ret)
+{
+	int fd = fcntl(ref->pidfd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return -errno;
+	*ret = (struct pidref){ .pid = ref->pid, .pidfd = fd };
+	return 0;
+}
+
 int pidref_verify(const struct pidref *ref)
 {
 	if (syscall(SYS_pidfd_send_signal, ref->pidfd, 0, NULL, 0) < 0 && errno != EPERM)

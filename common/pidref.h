@@ -25,6 +25,8 @@ int pidref_open(pid_t pid, struct pidref *ret);
 /// Takes ownership of @pidfd and finds out its pid. -ESRCH when the process is gone already,
 /// -EINVAL when it is of a thread.
 int pidref_from_fd(int pidfd, struct pidref *ret);
+/// One more of the same. A negative errno.
+int pidref_dup(const struct pidref *ref, struct pidref *ret);
 /// 0 while the process exists (a zombie counts until it is reaped), else -ESRCH.
 int pidref_verify(const struct pidref *ref);
 /// Opens /proc/PID as a directory that belongs to this very process; -ESRCH when it is gone.

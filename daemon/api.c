@@ -278,6 +278,17 @@ static void set_crashes(const struct manager *manager, struct json *reply)
 	json_set_u64(reply, "crashesKeptBytes", counts.kept_bytes);
 }
 
+/// What the configuration has armed, if it says anything.
+static void set_armed(const struct manager *manager, struct json *reply)
+{
+	struct armer_counts counts = armer_count(manager->armer);
+	if (!counts.patterns)
+		return;
+	json_set_u64(reply, "armPatterns", counts.patterns);
+	json_set_u64(reply, "armProcesses", counts.processes);
+	json_set_u64(reply, "armArmed", counts.armed);
+}
+
 static struct snap_error *status(struct manager *manager, struct connection *connection,
 				 const struct call *call _unused_)
 {
@@ -290,6 +301,7 @@ static struct snap_error *status(struct manager *manager, struct connection *con
 	json_set_u64(reply, "unsentRecords", recorder_waiting(manager->recorder));
 	set_usage(manager, reply);
 	set_crashes(manager, reply);
+	set_armed(manager, reply);
 	connection_reply(connection, reply, -EBADF);
 	return NULL;
 }

@@ -29,6 +29,7 @@ enum value_type {
 	VALUE_GROUP, ///< char *
 	VALUE_RATE, ///< struct config_rate
 	VALUE_RULES, ///< struct crashrules: each one is added
+	VALUE_UNITS, ///< struct unitpatterns: they are added
 	VALUE_WORD, ///< unsigned int: index into words[] from min on, up to max
 	VALUE_CHOICE, ///< enum config_choice
 	VALUE_PATH, ///< char *
@@ -104,6 +105,7 @@ static const struct {
 	KEY("Crash", "RateLimit", rate_limit, VALUE_RATE, 1, CONFIG_INFINITY, RATES, "infinity"),
 	KEY("Crash", "UserRateLimit", user_rate_limit, VALUE_RATE, 1, CONFIG_INFINITY, RATES,
 	    "infinity"),
+	KEY("Crash", "Arm", arm, VALUE_UNITS, 0, 0, "names of units, with * and ?", ""),
 
 	// What is run is not ours, so it is nobody's business unless it is said whose.
 	KEY("Hook", "OnDump", on_dump, VALUE_PATH, 0, 0, "the absolute path of a program", ""),
@@ -235,6 +237,15 @@ static int add_rule(const char *value, struct crashrules *rules)
 	return 0;
 }
 
+/// The same for units.
+static int add_units(const char *value, struct unitpatterns *patterns)
+{
+	if (*value)
+		return unitpatterns_add(patterns, value);
+	unitpatterns_deinit(patterns);
+	return 0;
+}
+
 static int set_value(struct config *config, size_t key, const char *value)
 {
 	void *field = (char *)config + keys[key].offset;
@@ -253,6 +264,8 @@ static int set_value(struct config *config, size_t key, const char *value)
 		return set_rate(key, value, field);
 	case VALUE_RULES:
 		return add_rule(value, field);
+	case VALUE_UNITS:
+		return add_units(value, field);
 	case VALUE_CHOICE:
 		return set_choice(value, field);
 	case VALUE_PATH:
@@ -294,6 +307,7 @@ void config_destroy(struct config *config)
 	free(config->on_dump);
 	free(config->on_dump_user);
 	crashrules_deinit(&config->rules);
+	unitpatterns_deinit(&config->arm);
 	free(config);
 }
 

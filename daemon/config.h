@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "daemon/crashrule.h"
+#include "daemon/unitpatterns.h"
 
 /**
  * DOC: Configuration of procsnapd
@@ -86,6 +87,7 @@ struct config {
 	struct config_rate duplicates; ///< cores of one executable that crashed at one place
 	struct config_rate rate_limit; ///< cores of one executable
 	struct config_rate user_rate_limit; ///< cores of one user
+	struct unitpatterns arm; ///< units whose Go programs are armed
 
 	// [Hook]
 	char *on_dump; ///< absolute path of a program; NULL: none

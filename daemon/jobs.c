@@ -90,8 +90,8 @@ static struct snap_error *cancel_error(const struct job_run *run)
 				      "the job took longer than JobTimeout= allows; process %d "
 				      "runs on unharmed",
 				      pid);
-	return snap_error_new(SNAP_CANCELLED,
-			      "the dump of process %d was cancelled; it runs on unharmed", pid);
+	return snap_error_new(SNAP_CANCELLED, "the %s of process %d was cancelled; it runs on unharmed",
+			      run->request.job.flags & JOB_ARM ? "arming" : "dump", pid);
 }
 
 /// Why a worker ended without a last word.
@@ -239,6 +239,8 @@ static struct snap_error *start(struct job_run *run)
 	struct snap_error *err = job_start(&run->pid, &run->sock);
 	if (!err)
 		limit_memory(run);
+	if (!err && request->background) // who ended already needs none
+		(void)setpriority(PRIO_PROCESS, (id_t)run->pid, 10);
 	if (!err) {
 		(void)fcntl(run->sock, F_SETFL, O_NONBLOCK);
 		err = watch(run);

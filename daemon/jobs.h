@@ -30,6 +30,7 @@ struct job_request {
 	struct pidref ref; ///< the process; of JOB_FINISH, its number and JOB_FD_STACKS
 	int spool, output; ///< as job_send() takes them
 	uid_t uid; ///< who wants it; limits are by user
+	bool background; ///< for nobody in particular: everybody else's work comes first
 	struct job_request_callbacks {
 		/// It waits, and @position jobs are before it; or it runs (@phase is not NULL).
 		void (*progress)(void *userdata, size_t position, const char *phase, uint64_t done,

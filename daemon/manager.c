@@ -173,6 +173,7 @@ static void apply_config(struct manager *m)
 	server_configure(m->server, m->config);
 	authorizer_configure(m->authorizer, m->config);
 	ondump_configure(m->ondump, m->config, m->ondump_user);
+	armer_configure(m->armer, m->config);
 	struct snap_error *err = m->store ? store_usage(m->store, &usage) : NULL;
 	if (m->store && !err) {
 		const struct retention_limits limits = limits_from(m->config, usage.fs_bytes);
@@ -281,6 +282,7 @@ static int on_terminate(sd_event_source *source _unused_,
 	if (m->crashes)
 		crashes_stop(m->crashes);
 	authorizer_stop(m->authorizer);
+	armer_stop(m->armer);
 	jobs_stop(m->jobs);
 	events_stop(m->events);
 	server_stop(m->server);
@@ -328,6 +330,8 @@ static struct snap_error *create(struct manager *m, const struct manager_options
 	if (!err)
 		err = jobs_create(m->event, &m->jobs);
 	if (!err)
+		err = armer_create(m->event, m->jobs, &m->armer);
+	if (!err)
 		err = server_create(m->event, &callbacks, &m->server);
 	if (!err)
 		err = authorizer_create(m->event, &m->authorizer);
@@ -358,6 +362,7 @@ void manager_destroy(struct manager *manager)
 	// Questions and jobs first: they hold connections and drafts.
 	authorizer_destroy(manager->authorizer);
 	jobs_destroy(manager->jobs);
+	armer_destroy(manager->armer);
 	crashes_destroy(manager->crashes);
 	server_destroy(manager->server);
 	events_destroy(manager->events);

@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "common/error.h"
+#include "daemon/armer.h"
 #include "daemon/authorizer.h"
 #include "daemon/config.h"
 #include "daemon/crashes.h"
@@ -32,6 +33,7 @@ struct manager {
 	struct ondump *ondump;
 	struct ondump_user ondump_user;
 	struct jobs *jobs;
+	struct armer *armer;
 	struct crashes *crashes; ///< NULL without a store
 	struct server *server;
 	struct authorizer *authorizer;

@@ -9,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "armed.h"
 #include "client.h"
+#include "common/armed.h"
+#include "common/armstate.h"
 #include "common/fd.h"
 #include "common/str.h"
+#include "common/unit.h"
 #include "options.h"
-#include "unit.h"
 #include "verbs.h"
 #include "when.h"
 #include "worker.h"
@@ -27,35 +28,6 @@ static const struct option_row arm_rows[] = {
 	[OPT_JSON] = { "json", 0, NULL, "Print the results as JSON, one object for each process" },
 	[OPT_QUIET] = { "quiet", 'q', NULL, "Print errors and warnings only" },
 	[OPT_HELP] = { "help", 'h', NULL, "Show this help" },
-};
-
-/// What was found, or has become, of a process.
-enum state {
-	STATE_CAN_BE_ARMED, ///< of --dry-run
-	STATE_ARMED,
-	STATE_ALREADY, ///< armed before
-	STATE_ALWAYS, ///< dumps core of itself
-	STATE_DISARMED,
-	STATE_CHANGED, ///< was armed; the program has set the word itself since
-	STATE_OTHER_PROGRAM, ///< was armed; the process runs another program since
-	STATE_SKIPPED, ///< of a unit: no Go program
-	STATE_MAX,
-};
-
-static const struct {
-	const char *name, *text;
-} states[STATE_MAX] = {
-	[STATE_CAN_BE_ARMED] = { "can-be-armed", "can be armed; nothing was changed" },
-	[STATE_ARMED] = { "armed", "is armed: it dumps core at its next panic or fatal signal" },
-	[STATE_ALREADY] = { "already-armed", "is armed already" },
-	[STATE_ALWAYS] = { "always", "dumps core anyway, by GOTRACEBACK or its own code; nothing "
-				     "was changed" },
-	[STATE_DISARMED] = { "disarmed", "is not armed any more, and is as it was before" },
-	[STATE_CHANGED] = { "changed", "has set the word itself since it was armed, and was left "
-				       "as it is" },
-	[STATE_OTHER_PROGRAM] = { "other-program", "runs another program since it was armed, which "
-						   "is not armed" },
-	[STATE_SKIPPED] = { "skipped", "is no Go program, and was left alone" },
 };
 
 struct arm_args {
@@ -73,158 +45,67 @@ struct arming {
 
 // ---- one process ---------------------------------------------------------------------------
 
-/// Looks at the word, and writes @value when @expect is not UINT64_MAX.
-static struct snap_error *run_job(const struct pidref *ref, uint64_t expect, uint32_t value,
-				  struct json **ret)
+/// Looks at the word, or with @arm, which it takes, writes to it.
+static struct snap_error *run_job(const struct pidref *ref, struct json *arm, struct json **ret)
 {
-	_cleanup_(json_destroyp) struct json *arm = NULL;
-	struct job job = { .flags = JOB_ARM, .pid = ref->pid };
+	struct job job = { .flags = JOB_ARM, .pid = ref->pid, .arm = arm };
 	struct progress progress;
 	char label[32];
-	if (expect != UINT64_MAX) {
-		arm = json_new_object();
-		json_set_u64(arm, "expect", expect);
-		json_set_u64(arm, "value", value);
-		job.arm = arm;
-	}
 	(void)snprintf(label, sizeof(label), "process %d", ref->pid);
 	progress_begin(&progress, false);
-	return worker_run(&job, ref, -EBADF, -EBADF, label, &progress, ret);
-}
-
-static uint32_t word_of(const struct json *json, const char *key)
-{
-	return (uint32_t)json_get_u64(json, key, 0);
-}
-
-static bool same_text(const struct json *a, const struct json *b, const char *key)
-{
-	const char *x = json_get_text(a, key), *y = json_get_text(b, key);
-	return x && y && !strcmp(x, y);
-}
-
-/// Is what was found the program that @record is about?
-static bool same_program(const struct json *record, const struct json *found)
-{
-	return same_text(record, found, "program") && same_text(record, found, "address");
-}
-
-static struct snap_error *refusal(const struct json *found, pid_t pid)
-{
-	const char *refused = json_get_text(found, "refused");
-	return refused ? snap_error_new(SNAP_FAILED, "process %d was left alone because %s", pid,
-					refused) :
-			 NULL;
+	struct snap_error *err = worker_run(&job, ref, -EBADF, -EBADF, label, &progress, ret);
+	json_destroy(arm);
+	return err;
 }
 
 static struct snap_error *write_armed(struct arming *a, const struct pidref *ref,
 				      struct json **found)
 {
-	static const char *const texts[] = { "comm", "version", "program", "address" };
-	_cleanup_(json_destroyp) struct json *record = json_new_object();
-	uint32_t before = word_of(*found, "value"), value = before | JOB_ARM_BITS;
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		json_set_text(record, texts[i], json_get_text(*found, texts[i]));
-	json_set_u64(record, "before", before);
-	json_set_u64(record, "value", value);
+	_cleanup_(json_destroyp) struct json *record = armstate_record(*found);
+	_cleanup_(json_destroyp) struct json *look = TAKE_PTR(*found);
 	struct snap_error *err = armed_write(&a->armed, ref->pid, record);
 	// Its number was asked for the start time; now it is known that it was this process's.
 	if (!err && pidref_verify(ref) < 0)
 		err = snap_error_new(SNAP_NO_PROCESS, "process %d has ended", ref->pid);
-	if (err)
-		return err;
-	json_destroy(TAKE_PTR(*found));
 	// After an error the record stays: it is not known whether the word was written.
-	return run_job(ref, before, value, found);
+	return err ? err : run_job(ref, armstate_to_arm(look), found);
 }
 
 static struct snap_error *arm_process(struct arming *a, const struct pidref *ref,
-				      struct json **found, enum state *ret)
+				      struct json **found, enum armstate *ret)
 {
 	_cleanup_(json_destroyp) struct json *record = armed_read(&a->armed, ref->pid);
-	if (json_get(*found, "refused")) {
-		*ret = STATE_SKIPPED;
-		return a->unit && !json_get_bool(*found, "go", false) ? NULL :
-									refusal(*found, ref->pid);
-	}
-	uint32_t value = word_of(*found, "value");
-	a->n_armed++;
-	if (record && same_program(record, *found) && word_of(record, "value") == value)
-		*ret = STATE_ALREADY;
-	else if (value & JOB_ARM_CRASH)
-		*ret = STATE_ALWAYS;
-	else
-		*ret = a->args->dry_run ? STATE_CAN_BE_ARMED : STATE_ARMED;
-	return *ret == STATE_ARMED ? write_armed(a, ref, found) : NULL;
-}
-
-/// What has become of a process that was armed.
-static enum state state_of(const struct json *record, const struct json *found)
-{
-	if (!same_program(record, found))
-		return STATE_OTHER_PROGRAM;
-	if (word_of(found, "value") == word_of(record, "value"))
-		return STATE_ARMED;
-	// A worker that was killed before it wrote.
-	return word_of(found, "value") == word_of(record, "before") ? STATE_DISARMED :
-								      STATE_CHANGED;
+	*ret = armstate_before(record, *found);
+	if (*ret == ARMSTATE_REFUSED || (*ret == ARMSTATE_SKIPPED && !a->unit))
+		return armstate_refusal(*found, ref->pid);
+	a->n_armed += *ret != ARMSTATE_SKIPPED;
+	if (*ret == ARMSTATE_ARMED && a->args->dry_run)
+		*ret = ARMSTATE_CAN_BE_ARMED;
+	return *ret == ARMSTATE_ARMED ? write_armed(a, ref, found) : NULL;
 }
 
 static struct snap_error *disarm_process(struct arming *a, const struct pidref *ref,
-					 struct json **found, enum state *ret)
+					 struct json **found, enum armstate *ret)
 {
 	_cleanup_(json_destroyp) struct json *record = armed_read(&a->armed, ref->pid);
-	if (!record && a->unit) {
-		*ret = STATE_SKIPPED;
+	*ret = ARMSTATE_SKIPPED;
+	if (!record && a->unit)
 		return NULL;
-	}
 	if (!record)
 		return snap_error_new(SNAP_FAILED, "process %d was not armed by 'snapctl arm'",
 				      ref->pid);
 	a->n_armed++;
-	*ret = state_of(record, *found);
+	*ret = armstate_since(record, *found);
 	struct snap_error *err = NULL;
-	if (*ret == STATE_ARMED) {
+	if (*ret == ARMSTATE_ARMED) {
 		json_destroy(TAKE_PTR(*found));
-		err = run_job(ref, word_of(record, "value"), word_of(record, "before"), found);
-		*ret = STATE_DISARMED;
+		err = run_job(ref, armstate_to_disarm(record), found);
+		*ret = ARMSTATE_DISARMED;
 	}
-	if (!err)
-		armed_drop(&a->armed, ref->pid);
-	return err;
+	return err ? err : armed_write_disarmed(&a->armed, ref->pid);
 }
 
 // ---- output --------------------------------------------------------------------------------
-
-/// Will there be a core? What the kernel does depends on who takes them.
-static void add_warnings(const struct json *found, struct json *warnings)
-{
-	_cleanup_free_ char *pattern = NULL;
-	uint64_t limit = json_get_u64(found, "core_limit", UINT64_MAX);
-	bool handler =
-		snap_read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", 4096, &pattern) > 0 &&
-		(pattern[0] == '|' || pattern[0] == '@');
-	if (limit == 0 && !handler)
-		json_add_message(
-			warnings,
-			"its limit on cores (RLIMIT_CORE) is 0, so the kernel writes none; "
-			"prlimit(1) can raise it");
-	else if (limit == 0)
-		json_add_message(warnings,
-				 "its limit on cores (RLIMIT_CORE) is 0, which the handler in "
-				 "core_pattern may go by; prlimit(1) can raise it");
-	else if (limit == 1 && handler)
-		json_add_message(warnings,
-				 "its limit on cores (RLIMIT_CORE) is 1, with which the kernel "
-				 "calls no handler; prlimit(1) can raise it");
-	else if (limit < UINT64_MAX && !handler)
-		json_add_message(warnings,
-				 "its limit on cores (RLIMIT_CORE) may cut the core short");
-	if (!json_get_bool(found, "plain", true))
-		json_add_message(warnings,
-				 "it is not dumpable, so that the kernel may write no core "
-				 "(fs.suid_dumpable)");
-}
 
 static void print_warnings(const struct json *warnings, pid_t pid)
 {
@@ -236,23 +117,23 @@ static void print_warnings(const struct json *warnings, pid_t pid)
 
 static void copy_texts(struct json *json, const struct json *from)
 {
-	static const char *const keys[] = { "comm", "version", "address" };
+	static const char *const keys[] = { "comm", "version", "address", "unit", "pattern" };
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (json_get_text(from, keys[i]))
 			json_set_text(json, keys[i], json_get_text(from, keys[i]));
 }
 
-static void show(const struct arming *a, pid_t pid, const struct json *found, enum state state)
+static void show(const struct arming *a, pid_t pid, const struct json *found, enum armstate state)
 {
 	struct json *warnings = json_new_array();
 	_cleanup_(json_destroyp) struct json *json = json_new_object();
 	const char *comm = json_get_text(found, "comm"), *version = json_get_text(found, "version");
-	if (!a->args->disarm && state != STATE_SKIPPED)
-		add_warnings(found, warnings);
+	if (!a->args->disarm && state != ARMSTATE_SKIPPED)
+		armstate_warn(found, warnings);
 	print_warnings(warnings, pid);
 	json_set_u64(json, "pid", (uint64_t)pid);
 	copy_texts(json, found);
-	json_set_text(json, "state", states[state].name);
+	json_set_text(json, "state", armstate_name(state));
 	if (json_get(found, "value")) {
 		json_set_u64(json, "before", json_get_u64(found, "before", 0));
 		json_set_u64(json, "value", json_get_u64(found, "value", 0));
@@ -263,7 +144,7 @@ static void show(const struct arming *a, pid_t pid, const struct json *found, en
 		printf("%s\n", json_text(json) ? json_text(json) : "");
 	else if (!a->args->quiet)
 		printf("process %d (%s%s%s) %s\n", pid, comm ? comm : "?", version ? ", " : "",
-		       version ? version : "", states[state].text);
+		       version ? version : "", armstate_text(state));
 }
 
 static int show_error(const struct arm_args *args, pid_t pid, struct snap_error *err)
@@ -285,15 +166,27 @@ static struct snap_error *look(const struct arming *a, pid_t pid, struct pidref 
 	struct snap_error *err = worker_pin(pid, ref);
 	if (!err && a->unit && !unit_has(a->unit, pid))
 		return snap_error_new(SNAP_NO_PROCESS, "process %d has left its unit", pid);
-	return err ? err : run_job(ref, UINT64_MAX, 0, found);
+	return err ? err : run_job(ref, NULL, found);
+}
+
+/// Others who arm or disarm it wait for us, and we for them.
+static struct snap_error *lock(const struct arming *a, pid_t pid, int *ret)
+{
+	*ret = armed_lock(&a->armed, pid, true);
+	return *ret < 0 ? snap_error_errno(snap_code_from_errno(-*ret), -*ret,
+					   "cannot lock what is kept of process %d", pid) :
+			  NULL;
 }
 
 static int do_process(struct arming *a, pid_t pid)
 {
 	_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
 	_cleanup_(json_destroyp) struct json *found = NULL;
-	enum state state = STATE_SKIPPED;
-	struct snap_error *err = look(a, pid, &ref, &found);
+	_cleanup_close_ int locked = -EBADF;
+	enum armstate state = ARMSTATE_SKIPPED;
+	struct snap_error *err = lock(a, pid, &locked);
+	if (!err)
+		err = look(a, pid, &ref, &found);
 	if (!err)
 		err = a->args->disarm ? disarm_process(a, &ref, &found, &state) :
 					arm_process(a, &ref, &found, &state);
@@ -338,8 +231,20 @@ static int do_word(struct arming *a, const char *word)
 	return do_process(a, (pid_t)pid);
 }
 
+/// Why it is armed, where that was not 'snapctl arm' of the same user without the daemon.
+static void print_origin(const struct json *record)
+{
+	const char *pattern = json_get_text(record, "pattern");
+	if (pattern)
+		printf("  Arm=%s", pattern);
+	else if (json_get(record, "uid"))
+		printf("  user %" PRIu64, json_get_u64(record, "uid", 0));
+	printf("\n");
+}
+
 static void print_listed(const struct json *record, const char *state, bool json)
 {
+	static const char *const keys[] = { "before", "value", "realtime_ns", "uid" };
 	char ago[32];
 	const char *comm = json_get_text(record, "comm"), *go = json_get_text(record, "version");
 	uint64_t pid = json_get_u64(record, "pid", 0), at = json_get_u64(record, "realtime_ns", 0);
@@ -347,14 +252,38 @@ static void print_listed(const struct json *record, const char *state, bool json
 	json_set_u64(line, "pid", pid);
 	copy_texts(line, record);
 	json_set_text(line, "state", state);
-	json_set_u64(line, "before", json_get_u64(record, "before", 0));
-	json_set_u64(line, "value", json_get_u64(record, "value", 0));
-	json_set_u64(line, "realtime_ns", at);
-	if (json)
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (json_get(record, keys[i]))
+			json_set_u64(line, keys[i], json_get_u64(record, keys[i], 0));
+	if (json) {
 		printf("%s\n", json_text(line) ? json_text(line) : "");
-	else
-		printf("%7" PRIu64 "  %-15s  %-10s  %-13s  %s\n", pid, comm ? comm : "?",
-		       go ? go : "?", state, when_ago(at, ago));
+		return;
+	}
+	printf("%7" PRIu64 "  %-15s  %-10s  %-13s  %s", pid, comm ? comm : "?", go ? go : "?",
+	       state, when_ago(at, ago));
+	print_origin(record);
+}
+
+/// One of which there was a record a moment ago.
+static struct snap_error *list_one(struct arming *a, pid_t pid)
+{
+	_cleanup_(json_destroyp) struct json *record = NULL, *found = NULL;
+	_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
+	_cleanup_close_ int locked = -EBADF;
+	struct snap_error *err = lock(a, pid, &locked);
+	if (err || !(record = armed_read(&a->armed, pid)))
+		return err;
+	err = look(a, pid, &ref, &found);
+	if (err && err->code == SNAP_NO_PROCESS) {
+		snap_error_destroy(err);
+		armed_drop(&a->armed, pid);
+		return NULL;
+	}
+	enum armstate state = err ? ARMSTATE_MAX : armstate_since(record, found);
+	print_listed(record, armstate_name(state), a->args->json);
+	if (state == ARMSTATE_OTHER_PROGRAM || state == ARMSTATE_DISARMED)
+		armed_drop(&a->armed, pid);
+	return err;
 }
 
 static int list_armed(struct arming *a)
@@ -367,21 +296,8 @@ static int list_armed(struct arming *a)
 	if (!a->args->json && !a->args->quiet && json_length(records))
 		printf("%7s  %-15s  %-10s  %-13s  %s\n", "PID", "COMM", "GO", "STATE", "SINCE");
 	for (size_t i = 0; i < json_length(records); i++) {
-		const struct json *record = json_at(records, i);
-		pid_t pid = (pid_t)json_get_u64(record, "pid", 0);
-		_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
-		_cleanup_(json_destroyp) struct json *found = NULL;
-		err = look(a, pid, &ref, &found);
-		if (err && err->code == SNAP_NO_PROCESS) {
-			snap_error_destroy(err);
-			armed_drop(&a->armed, pid);
-			continue;
-		}
-		enum state state = err ? STATE_MAX : state_of(record, found);
-		print_listed(record, err ? "unknown" : states[state].name, a->args->json);
-		if (state == STATE_OTHER_PROGRAM || state == STATE_DISARMED)
-			armed_drop(&a->armed, pid);
-		int r = verb_finish(err);
+		pid_t pid = (pid_t)json_get_u64(json_at(records, i), "pid", 0);
+		int r = verb_finish(list_one(a, pid));
 		status = status ? status : r;
 	}
 	if (!json_length(records) && !a->args->json && !a->args->quiet)

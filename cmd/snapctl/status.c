@@ -131,6 +131,15 @@ static void print_crashes(const struct json *status)
 		       kept, snap_format_bytes(json_get_u64(status, "crashesKeptBytes", 0), bytes));
 }
 
+/// What Arm= has done, if it is configured.
+static void print_armed(const struct json *status)
+{
+	if (json_get(status, "armPatterns"))
+		printf("%14s: %llu of %llu processes of units of Arm=\n", "Armed",
+		       (unsigned long long)json_get_u64(status, "armArmed", 0),
+		       (unsigned long long)json_get_u64(status, "armProcesses", 0));
+}
+
 static void print_status(const struct json *status)
 {
 	const char *version = json_get_text(status, "version");
@@ -144,6 +153,7 @@ static void print_status(const struct json *status)
 	if (json_get_u64(status, "unsentRecords", 0))
 		printf("%14s: %llu wait for the journal\n", "Records",
 		       (unsigned long long)json_get_u64(status, "unsentRecords", 0));
+	print_armed(status);
 	if (!path) {
 		printf("%14s: none; the log of procsnapd says why\n", "Store");
 		return;

@@ -4,61 +4,7 @@
 # whether it works as before when it does not.
 
 load common
-
-GOLANG=$BATS_TEST_DIRNAME/../golang
-
-# program VERSION KIND: sets PROGRAM.
-program() {
-	local said status=0
-	said=$("$GOLANG/matrix" --build "$1" "$2" 2>&1 3>&- 4>&-) || status=$?
-	[ $status != 77 ] || skip "$(sed -n 's/^skip: //p' <<<"$said")"
-	[ $status = 0 ] || fail "$said" || return 1
-	PROGRAM=$said/arm
-}
-
-# Starts it as target, with cores.
-start() { # VERSION KIND
-	export PROCSNAP_ARMED=$DIR/armed
-	unset GOTRACEBACK
-	program "$@" || return 1
-	target_start "$PROGRAM"
-	prlimit --pid "$PID" --core=unlimited
-}
-
-# dies COMMAND: makes the current target die; its exit status is in DEATH, its core in DEATH_CORE.
-dies() {
-	case $1 in
-	SIG*) kill -"${1#SIG}" "$PID" ;;
-	*) printf '%s\n' "$1" >&"${T_IN[CURRENT]}" ;;
-	esac
-	DEATH=0
-	wait "${T_MAIN[CURRENT]}" || DEATH=$?
-	DEATH_CORE=$(find "$OUT" -name 'core*' -print -quit)
-}
-
-with_core() { # COMMAND
-	dies "$1"
-	[ "$DEATH" = 134 ] || fail "it ended with $DEATH and not by SIGABRT after $1" || return 1
-	[ -s "$DEATH_CORE" ] || fail "there is no core after $1" || return 1
-	rm "$DEATH_CORE"
-}
-
-without_core() { # COMMAND
-	dies "$1"
-	[ "$DEATH" = 2 ] || fail "it ended with $DEATH and not 2 after $1" || return 1
-	[ -z "$DEATH_CORE" ] || fail "there is a core after $1" || return 1
-}
-
-need_cores() {
-	plain_cores || skip "core_pattern cannot be set"
-}
-
-# The word as the process has it, read by another program than ours.
-word() {
-	local address
-	address=$(field .address)
-	dd if="/proc/$PID/mem" bs=1 skip=$((address)) count=4 2>/dev/null | od -An -tu4 | tr -d ' '
-}
+load ../tools/arm
 
 # All that matters, for one program.
 all_of_it() { # VERSION KIND
@@ -410,21 +356,15 @@ esbuild() { # VERSION
 @test "a unit: all its Go programs" {
 	need_root
 	need_command jq
-	local root slice
-	root=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-	[ -n "$root" ] || skip "there is no cgroup v2"
-	slice=$root/procsnaptest$$.slice
-	mkdir -p "$slice/procsnaptest$$.service/sub" 2>/dev/null || skip "$root cannot be written to"
-	at_end "rmdir '$slice/procsnaptest$$.service/sub' '$slice/procsnaptest$$.service' '$slice'"
-	at_end "for pid in \${T_MAIN[@]}; do end_child \$pid; done"
+	unit_make "procsnaptest$$.service" sub
 	start 1.27 arm
-	echo "$PID" >"$slice/procsnaptest$$.service/cgroup.procs"
+	unit_enter "procsnaptest$$.service"
 	local first=$PID
 	start 1.15 arm-pie
-	echo "$PID" >"$slice/procsnaptest$$.service/sub/cgroup.procs"
+	unit_enter "procsnaptest$$.service/sub"
 	local second=$PID
 	target_start simple
-	echo "$PID" >"$slice/procsnaptest$$.service/cgroup.procs"
+	unit_enter "procsnaptest$$.service"
 	snapctl arm --json "procsnaptest$$"
 	expect 0
 	[ "$(jq -r '"\(.pid) \(.state)"' <<<"$output" | sort)" = "$(printf '%s\n' "$first armed" \

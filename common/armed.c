@@ -7,14 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/fd.h"
-#include "common/str.h"
+#include "clock.h"
+#include "fd.h"
+#include "str.h"
 
 enum { RECORD_MAX_BYTES = 16 << 10, STAT_MAX_BYTES = 4096 };
 
@@ -114,9 +113,6 @@ struct snap_error *armed_open(struct armed *armed)
 	// What somebody else can write to would have us write to processes what he likes.
 	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
 		return folder_error(path, EPERM);
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return folder_error(path, errno);
 	armed->dirfd = TAKE_FD(fd);
 	return NULL;
 }
@@ -127,21 +123,54 @@ void armed_close(struct armed *armed)
 	armed->dirfd = -EBADF;
 }
 
+int armed_lock(const struct armed *armed, pid_t pid, bool wait)
+{
+	// One byte of one file for each process: there is nothing to remove afterwards.
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = pid, .l_len = 1 };
+	_cleanup_close_ int fd = openat(armed->dirfd, ".lock",
+					O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	while (fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) < 0)
+		if (errno != EINTR)
+			return errno == EACCES ? -EAGAIN : -errno;
+	return TAKE_FD(fd);
+}
+
 // ---- records -------------------------------------------------------------------------------
 
-struct json *armed_read(const struct armed *armed, pid_t pid)
+/// Of whatever process; NULL when there is none, or it is damaged.
+static struct json *read_any(const struct armed *armed, pid_t pid)
 {
 	_cleanup_free_ char *text = NULL;
 	struct name name = name_of(pid, "");
 	ssize_t n = snap_read_file_at(armed->dirfd, name.text, RECORD_MAX_BYTES, &text);
-	if (n < 0)
-		return NULL;
-	struct json *record = json_parse(text, (size_t)n);
+	return n < 0 ? NULL : json_parse(text, (size_t)n);
+}
+
+/// Of a process that still is the one it was.
+static struct json *read_current(const struct armed *armed, pid_t pid)
+{
+	struct json *record = read_any(armed, pid);
 	if (record && is_current(record, pid))
 		return record;
 	json_destroy(record);
-	armed_drop(armed, pid);
 	return NULL;
+}
+
+struct json *armed_read(const struct armed *armed, pid_t pid)
+{
+	struct json *record = read_current(armed, pid);
+	if (record && !json_get_bool(record, "disarmed", false))
+		return record;
+	json_destroy(record);
+	return NULL;
+}
+
+bool armed_is_disarmed(const struct armed *armed, pid_t pid)
+{
+	_cleanup_(json_destroyp) struct json *record = read_current(armed, pid);
+	return json_get_bool(record, "disarmed", false);
 }
 
 struct snap_error *armed_write(const struct armed *armed, pid_t pid, struct json *record)
@@ -166,6 +195,21 @@ struct snap_error *armed_write(const struct armed *armed, pid_t pid, struct json
 					"cannot be kept",
 					pid);
 	return NULL;
+}
+
+struct snap_error *armed_write_disarmed(const struct armed *armed, pid_t pid)
+{
+	_cleanup_(json_destroyp) struct json *record = json_new_object();
+	json_set_bool(record, "disarmed", true);
+	return armed_write(armed, pid, record);
+}
+
+void armed_drop_ended(const struct armed *armed, pid_t pid)
+{
+	_cleanup_close_ int lock = armed_lock(armed, pid, false);
+	_cleanup_(json_destroyp) struct json *record = lock < 0 ? NULL : read_current(armed, pid);
+	if (lock >= 0 && !record)
+		armed_drop(armed, pid);
 }
 
 void armed_drop(const struct armed *armed, pid_t pid)
@@ -211,6 +255,8 @@ struct snap_error *armed_list(const struct armed *armed, struct json **ret)
 		struct json *record = armed_read(armed, pids[i]);
 		if (record)
 			json_add(*ret, record);
+		else
+			armed_drop_ended(armed, pids[i]);
 	}
 	return NULL;
 }
