@@ -20,6 +20,7 @@
 #include "common/ipc.h"
 #include "common/turns.h"
 #include "daemon/crashask.h"
+#include "daemon/crashcounts.h"
 #include "daemon/crashfolder.h"
 #include "daemon/crashjob.h"
 #include "daemon/crashkept.h"
@@ -67,6 +68,7 @@ struct crashes {
 	struct turns copying, dumping;
 	struct crashkept *kept;
 	struct crashpolicy *policy;
+	struct crashcounts *counts;
 	bool stopped;
 };
 
@@ -160,9 +162,12 @@ static void on_kept(void *userdata, const char *name)
 	add_pending(userdata, name);
 }
 
-struct crashpolicy *crashes_policy(const struct crashes *c)
+struct json *crashes_decide(struct crashes *c, int folder, const struct json *facts,
+			    const struct json *place)
 {
-	return c->policy;
+	struct json *answer = crashask(c->policy, c->manager->config, folder, facts, place);
+	crashcounts_changed(c->counts, c->manager->config);
+	return answer;
 }
 
 static void rescan_later(const struct crashes *c)
@@ -286,8 +291,7 @@ static void on_hello(struct hook *hook, const char *folder, const struct json *m
 	const struct json *before = json_get(message, "answer");
 	hook->answer = json_get_text(before, "action") ?
 			       json_share(before) :
-			       crashask(c->policy, c->manager->config, fd, facts,
-					json_get(message, "place"));
+			       crashes_decide(c, fd, facts, json_get(message, "place"));
 	const char *action = json_get_text(hook->answer, "action");
 	// Who copies nothing need not wait, and without memory nobody.
 	if ((action && !strcmp(action, "drop")) ||
@@ -433,6 +437,9 @@ struct snap_error *crashes_create(struct manager *manager, const char *store_pat
 	turns_init(&c->dumping, DUMPS_MAX, DUMPS_MAX);
 	struct snap_error *err = crashpolicy_create(&c->policy);
 	if (!err)
+		err = crashcounts_create(manager->event, store_path, c->policy, manager->config,
+					 &c->counts);
+	if (!err)
 		err = crashkept_create(manager->event, NULL, 0, on_kept, c, &c->kept);
 	if (!err)
 		err = create(c, store_path);
@@ -456,6 +463,7 @@ void crashes_destroy(struct crashes *crashes)
 		crashjob_destroy(p->job);
 		forget_pending(crashes, p);
 	}
+	crashcounts_destroy(crashes->counts);
 	crashpolicy_destroy(crashes->policy);
 	crashkept_destroy(crashes->kept);
 	sd_event_source_disable_unref(crashes->listening);

@@ -22,7 +22,7 @@
  */
 
 struct crashkept_core;
-struct crashpolicy;
+struct json;
 struct manager;
 struct crashes;
 
@@ -44,8 +44,9 @@ void crashes_forget(struct crashes *crashes, const char *name);
 /// All that was kept is tried again.
 void crashes_try_again(struct crashes *crashes);
 
-/// What decides. Borrowed.
-struct crashpolicy *crashes_policy(const struct crashes *crashes);
+/// What is to be kept of a crash, which is counted (daemon/crashask.h). Owned by the caller.
+struct json *crashes_decide(struct crashes *crashes, int folder, const struct json *facts,
+			    const struct json *place);
 
 struct crashes_counts {
 	size_t copying; ///< hooks whose turn it is

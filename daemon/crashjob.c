@@ -561,8 +561,8 @@ static void decide(struct crashjob *job)
 	if (json_get_bool(job->result, "decided", false))
 		return;
 	_cleanup_(json_destroyp) struct json *answer =
-		crashask(crashes_policy(job->crashes), job->manager->config, job->folder,
-			 job->facts, json_get(job->result, "place"));
+		crashes_decide(job->crashes, job->folder, job->facts,
+			       json_get(job->result, "place"));
 	crashverdict_copy(answer, job->result);
 }
 

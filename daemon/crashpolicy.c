@@ -20,11 +20,7 @@ enum counter_kind {
 
 struct counter {
 	TAILQ_ENTRY(counter) entry;
-	uid_t uid;
-	uint64_t begin_ns; ///< of the time in which it counts
-	uint64_t count; ///< cores since then, and those that there would have been
-	uint64_t suppressed; ///< of COUNTER_EXE: since the last core
-	size_t key_len;
+	struct crash_counter of; ///< its key is the one below
 	char key[]; ///< begins with the kind
 };
 
@@ -111,7 +107,7 @@ static void make_room(struct crashpolicy *policy, uid_t uid)
 	size_t n = 0;
 	TAILQ_FOREACH(c, &policy->counters, entry)
 	{
-		if (c->uid != uid)
+		if (c->of.uid != uid)
 			continue;
 		his = c;
 		n++;
@@ -123,6 +119,18 @@ static void make_room(struct crashpolicy *policy, uid_t uid)
 }
 
 /// NULL when out of memory.
+static struct counter *new_counter(const struct crash_counter *of)
+{
+	struct counter *c = calloc(1, sizeof(*c) + of->key_len);
+	if (!c)
+		return NULL;
+	c->of = *of;
+	memcpy(c->key, of->key, of->key_len);
+	c->of.key = c->key;
+	return c;
+}
+
+/// NULL when out of memory.
 static struct counter *find(struct crashpolicy *policy, enum counter_kind kind,
 			    const struct crash_facts *facts, uint64_t now_ns)
 {
@@ -130,19 +138,20 @@ static struct counter *find(struct crashpolicy *policy, enum counter_kind kind,
 	struct counter *c;
 	make_key(&key, kind, facts);
 	TAILQ_FOREACH(c, &policy->counters, entry)
-	if (c->uid == facts->uid && c->key_len == key.len && !memcmp(c->key, key.text, key.len)) {
+	if (c->of.uid == facts->uid && c->of.key_len == key.len && !memcmp(c->key, key.text, key.len)) {
 		TAILQ_REMOVE(&policy->counters, c, entry);
 		TAILQ_INSERT_HEAD(&policy->counters, c, entry);
+		c->of.used_ns = now_ns;
 		return c;
 	}
 	make_room(policy, facts->uid);
-	c = calloc(1, sizeof(*c) + key.len);
+	c = new_counter(&(struct crash_counter){ .uid = facts->uid,
+						 .begin_ns = now_ns,
+						 .used_ns = now_ns,
+						 .key = key.text,
+						 .key_len = key.len });
 	if (!c)
 		return NULL;
-	c->uid = facts->uid;
-	c->begin_ns = now_ns;
-	c->key_len = key.len;
-	memcpy(c->key, key.text, key.len);
 	TAILQ_INSERT_HEAD(&policy->counters, c, entry);
 	policy->n++;
 	return c;
@@ -157,11 +166,11 @@ static bool is_full(struct crashpolicy *policy, enum counter_kind kind,
 		return false;
 	struct counter *c = find(policy, kind, facts, now_ns);
 	// A clock that went back all the same begins anew.
-	if (c && (now_ns < c->begin_ns || now_ns - c->begin_ns >= rate->interval_ns)) {
-		c->begin_ns = now_ns;
-		c->count = 0;
+	if (c && (now_ns < c->of.begin_ns || now_ns - c->of.begin_ns >= rate->interval_ns)) {
+		c->of.begin_ns = now_ns;
+		c->of.count = 0;
 	}
-	return c && c->count >= rate->max;
+	return c && c->of.count >= rate->max;
 }
 
 static void count(struct crashpolicy *policy, enum counter_kind kind,
@@ -170,7 +179,7 @@ static void count(struct crashpolicy *policy, enum counter_kind kind,
 	struct counter *c =
 		rate->max == CONFIG_INFINITY ? NULL : find(policy, kind, facts, now_ns);
 	if (c)
-		c->count++;
+		c->of.count++;
 }
 
 // ---- the decision --------------------------------------------------------------------------
@@ -309,8 +318,54 @@ void crashpolicy_decide(struct crashpolicy *policy, const struct config *config,
 	struct counter *c = find(policy, COUNTER_EXE, facts, now_ns);
 	if (!c)
 		return;
-	c->suppressed += too_much;
-	ret->suppressed = c->suppressed;
+	c->of.suppressed += too_much;
+	ret->suppressed = c->of.suppressed;
 	if (!too_much)
-		c->suppressed = 0;
+		c->of.suppressed = 0;
+}
+
+// ---- for the next daemon -------------------------------------------------------------------
+
+void crashpolicy_each(const struct crashpolicy *policy,
+		      void (*fn)(void *userdata, const struct crash_counter *counter),
+		      void *userdata)
+{
+	const struct counter *c;
+	TAILQ_FOREACH(c, &policy->counters, entry)
+	fn(userdata, &c->of);
+}
+
+static bool makes_sense(const struct crash_counter *counter, uint64_t now_ns)
+{
+	const size_t max = sizeof(((struct key *)NULL)->text);
+	if (!counter->key_len || counter->key_len > max || counter->begin_ns > counter->used_ns ||
+	    counter->used_ns > now_ns)
+		return false;
+	char kind = *counter->key;
+	return kind == COUNTER_USER ? counter->key_len == 1 :
+				      kind == COUNTER_EXE || kind == COUNTER_PLACE;
+}
+
+bool crashpolicy_restore(struct crashpolicy *policy, const struct crash_counter *counter,
+			 uint64_t now_ns)
+{
+	struct counter *c;
+	size_t own = 0;
+	if (!makes_sense(counter, now_ns) || policy->n >= CRASHPOLICY_COUNTERS_MAX)
+		return false;
+	TAILQ_FOREACH(c, &policy->counters, entry)
+	{
+		if (c->of.uid != counter->uid)
+			continue;
+		own++;
+		if (c->of.key_len == counter->key_len &&
+		    !memcmp(c->key, counter->key, counter->key_len))
+			return false;
+	}
+	c = own < CRASHPOLICY_COUNTERS_PER_USER ? new_counter(counter) : NULL;
+	if (!c)
+		return false;
+	TAILQ_INSERT_TAIL(&policy->counters, c, entry);
+	policy->n++;
+	return true;
 }

@@ -30,8 +30,8 @@
  *
  * Memory is bounded: there are so many counters for all, and of one user so many; beyond that the
  * one that was not used for longest is forgotten, and so is what it had counted. Time is monotonic;
- * what is in the records is not looked at, so jumps of the clock do not matter. Pure, but for
- * memory.
+ * what is in the records is not looked at, so jumps of the clock do not matter. Another daemon goes
+ * on with the counters of the one before (daemon/crashcounts.h). Pure, but for memory.
  */
 
 enum {
@@ -76,3 +76,26 @@ void crashpolicy_decide(struct crashpolicy *policy, const struct config *config,
 			struct crash_verdict *ret);
 /// How many counters there are.
 size_t crashpolicy_count(const struct crashpolicy *policy);
+
+/// One of them, as it can be kept for the next daemon (daemon/crashcounts.h).
+struct crash_counter {
+	uid_t uid;
+	uint64_t begin_ns; ///< of the time in which it counts, by the clock of crashpolicy_decide()
+	uint64_t used_ns; ///< when it was used last
+	uint64_t count; ///< cores since begin_ns, and those that there would have been
+	uint64_t suppressed; ///< of an executable: since its last core
+	const char *key; ///< bytes, which mean something to the policy only; borrowed
+	size_t key_len;
+};
+
+/// Calls @fn for each, the one that was used last first.
+void crashpolicy_each(const struct crashpolicy *policy,
+		      void (*fn)(void *userdata, const struct crash_counter *counter),
+		      void *userdata);
+/**
+ * Adds one that was told by crashpolicy_each(), behind those that are there. Whatever it says, it
+ * is only a counter: false when it makes no sense (@now_ns is before it), is there already, or there
+ * is no room for it.
+ */
+bool crashpolicy_restore(struct crashpolicy *policy, const struct crash_counter *counter,
+			 uint64_t now_ns);

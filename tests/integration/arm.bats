@@ -396,8 +396,9 @@ esbuild() { # VERSION
 		output=$(jq -c . <<<"$output") # keeps .address for word()
 		value=$(word)
 		[ "$value" = 4 ] || [ "$value" = 7 ] || fail "the word is $value" || return 1
-		[ "$value" = 4 ] || [ -e "$DIR/armed/$PID" ] || fail "armed without a record" || return 1
-		! [ -e "$DIR/armed/$PID" ] || "$SNAPCTL" disarm "$PID" >/dev/null
+		[ "$value" = 4 ] || "$SNAPCTL" arm --list | grep -q " armed " ||
+			fail "armed without a record" || return 1
+		"$SNAPCTL" disarm "$PID" >/dev/null 2>&1 || true
 		[ "$(word)" = 4 ]
 	done
 	unharmed

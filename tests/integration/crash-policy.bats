@@ -168,6 +168,46 @@ data_of() {
 	record_has '.PROCSNAP_SUPPRESSED == "1"'
 }
 
+# An upgrade, and a daemon that was killed a while after it counted.
+@test "a daemon that is started anew goes on counting" {
+	policy DuplicateLimit=2/1h
+	local n
+	for n in 1 2; do
+		crash_child "$CRASHER" null
+		with_core
+	done
+	for n in 1 2; do
+		crash_child "$CRASHER" null
+		without_core 'DuplicateLimit=2/1h'
+		record_has ".PROCSNAP_SUPPRESSED == \"$n\""
+		if [ "$n" = 1 ]; then
+			daemon_stop
+		else
+			wait_for grep -q '"suppressed":2' "$STORE/crash.counts"
+			kill -KILL "$DAEMON"
+			wait "$DAEMON" || true
+		fi
+		daemon_again
+	done
+	crash_child "$CRASHER" null
+	without_core 'DuplicateLimit=2/1h'
+	record_has '.PROCSNAP_SUPPRESSED == "3"'
+	[ "$(stat -c '%a %u' "$STORE/crash.counts")" = '600 0' ]
+	# It is told with the next core, and only once.
+	daemon_stop
+	daemon_again
+	crash_child "$CRASHER" signal:6
+	with_core
+	record_has '.PROCSNAP_SUPPRESSED == "3"'
+	daemon_stop
+	# What nobody could have written does no harm.
+	echo '{"boot_id":7,"counters":[{}]}' >"$STORE/crash.counts"
+	daemon_again
+	crash_child "$CRASHER" null
+	with_core
+	record_has '.PROCSNAP_SUPPRESSED == null'
+}
+
 @test "abort() is told by its callers" {
 	policy DuplicateLimit=1/1h
 	local call

@@ -262,6 +262,16 @@ static void test_rules(void **state _unused_)
 	assert_int_equal(crashrules_add(&rules, text), -ERANGE);
 }
 
+static void test_arm(void **state _unused_)
+{
+	_cleanup_(config_destroyp) struct config *c =
+		parse("[Crash]\nArm=gone\nArm=\nArm=myapp@*.service web\nArm=*.scope\n");
+	assert_int_equal(c->arm.n, 3);
+	assert_string_equal(c->arm.list[0], "myapp@*.service");
+	assert_string_equal(c->arm.list[1], "web.service");
+	assert_string_equal(c->arm.list[2], "*.scope");
+}
+
 static void test_mistakes(void **state _unused_)
 {
 #define REFUSE(text, message) refuse(text, sizeof(text) - 1, message)
@@ -286,6 +296,8 @@ static void test_mistakes(void **state _unused_)
 	REFUSE("[Crash]\nRule=exe:/a drop",
 	       "x.conf:2: Rule= takes exe:, comm:, unit:, cgroup: or user:, what is meant, and "
 	       "keep, stacks or none, not 'exe:/a drop'");
+	REFUSE("[Crash]\nArm=a b/c",
+	       "x.conf:2: Arm= takes names of units, with * and ?, not 'a b/c'");
 	REFUSE("[Crash]\nRateLimit=5",
 	       "x.conf:2: RateLimit= takes a number and a time such as 5/1min, or infinity, "
 	       "not '5'");
@@ -466,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_all_keys),
 		cmocka_unit_test(test_empty_is_default), cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_arm),
 		  cmocka_unit_test(test_no_files),
 		cmocka_unit_test(test_precedence), cmocka_unit_test(test_broken_file),
 		cmocka_unit_test(test_words),	   cmocka_unit_test(test_manual),
