@@ -123,7 +123,7 @@ void armed_close(struct armed *armed)
 	armed->dirfd = -EBADF;
 }
 
-int armed_lock(const struct armed *armed, pid_t pid, bool wait)
+int armed_lock(const struct armed *armed, pid_t pid)
 {
 	// One byte of one file for each process: there is nothing to remove afterwards.
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = pid, .l_len = 1 };
@@ -131,9 +131,8 @@ int armed_lock(const struct armed *armed, pid_t pid, bool wait)
 					O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	while (fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) < 0)
-		if (errno != EINTR)
-			return errno == EACCES ? -EAGAIN : -errno;
+	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		return errno == EACCES ? -EAGAIN : -errno;
 	return TAKE_FD(fd);
 }
 
@@ -206,7 +205,7 @@ struct snap_error *armed_write_disarmed(const struct armed *armed, pid_t pid)
 
 void armed_drop_ended(const struct armed *armed, pid_t pid)
 {
-	_cleanup_close_ int lock = armed_lock(armed, pid, false);
+	_cleanup_close_ int lock = armed_lock(armed, pid);
 	_cleanup_(json_destroyp) struct json *record = lock < 0 ? NULL : read_current(armed, pid);
 	if (lock >= 0 && !record)
 		armed_drop(armed, pid);

@@ -30,8 +30,8 @@ void armed_close(struct armed *armed);
 #define _cleanup_armed_ _cleanup_(armed_close)
 
 /// Keeps others away from what is kept of @pid, until the descriptor that it returns is closed.
-/// Waits for them if @wait, else -EAGAIN; or another -errno.
-int armed_lock(const struct armed *armed, pid_t pid, bool wait);
+/// -EAGAIN when somebody else does, or another -errno.
+int armed_lock(const struct armed *armed, pid_t pid);
 /// The record of a process that still is the one it was, and is armed as far as we know; NULL: none.
 /// Owned by the caller.
 struct json *armed_read(const struct armed *armed, pid_t pid);

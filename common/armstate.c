@@ -25,6 +25,7 @@ static const struct {
 	[ARMSTATE_OTHER_PROGRAM] = { "other-program", "runs another program since it was armed, "
 						      "which is not armed" },
 	[ARMSTATE_SKIPPED] = { "skipped", "is no Go program, and was left alone" },
+	[ARMSTATE_NOT_ARMED] = { "not-armed", "was not armed" },
 	[ARMSTATE_REFUSED] = { "refused", "was left alone" },
 };
 

@@ -21,6 +21,7 @@ enum armstate {
 	ARMSTATE_CHANGED, ///< was armed; the program has set the word itself since
 	ARMSTATE_OTHER_PROGRAM, ///< was armed; the process runs another program since
 	ARMSTATE_SKIPPED, ///< of a unit: no Go program
+	ARMSTATE_NOT_ARMED, ///< nothing to disarm
 	ARMSTATE_REFUSED, ///< a Go program that is left alone; @found says why
 	ARMSTATE_MAX,
 };

@@ -149,8 +149,8 @@ _snapctl_of_processes() {
 	fi
 }
 
-_snapctl_arm() { _snapctl_of_processes "$1" '-l --list -n --dry-run --json -q --quiet -h --help'; }
-_snapctl_disarm() { _snapctl_of_processes "$1" '--json -q --quiet -h --help'; }
+_snapctl_arm() { _snapctl_of_processes "$1" '-l --list -n --dry-run --direct --json -q --quiet -h --help'; }
+_snapctl_disarm() { _snapctl_of_processes "$1" '--direct --json -q --quiet -h --help'; }
 
 _snapctl_gcore() {
 	local cur=$1 prev=$2 options='-a -o -g -d -h --help -v --version'

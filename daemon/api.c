@@ -436,6 +436,20 @@ static const struct parameter goroutines_parameters[] = {
 	{ .name = NULL },
 };
 
+static const struct parameter arm_parameters[] = {
+	{ "pid", PARAMETER_NUMBER, true },
+	{ "pidFileDescriptor", PARAMETER_NUMBER, false },
+	{ "dryRun", PARAMETER_BOOL, false },
+	INTERACTIVE,
+	{ .name = NULL },
+};
+static const struct parameter disarm_parameters[] = {
+	{ "pid", PARAMETER_NUMBER, true },
+	{ "pidFileDescriptor", PARAMETER_NUMBER, false },
+	INTERACTIVE,
+	{ .name = NULL },
+};
+
 static bool has_type(const struct json *parameters, const struct parameter *p)
 {
 	switch (p->type) {
@@ -486,6 +500,9 @@ static const struct method {
 } methods[] = {
 	{ "io.procsnap.Dump", api_dump, dump_parameters, false },
 	{ "io.procsnap.Goroutines", api_goroutines, goroutines_parameters, false },
+	{ "io.procsnap.Arm", api_arm, arm_parameters, false },
+	{ "io.procsnap.Disarm", api_disarm, disarm_parameters, false },
+	{ "io.procsnap.ListArmed", api_list_armed, no_parameters, false },
 	{ "io.procsnap.List", list, no_parameters, false },
 	{ "io.procsnap.Wait", wait_for, wait_parameters, false },
 	{ "io.procsnap.Get", get, id_parameters, false },

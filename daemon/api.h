@@ -24,6 +24,17 @@ struct snap_error *api_dump(struct manager *manager, struct connection *connecti
 struct snap_error *api_goroutines(struct manager *manager, struct connection *connection,
 				  const struct call *call) _must_check_;
 
+/// Those about arming (apiarm.c).
+struct snap_error *api_arm(struct manager *manager, struct connection *connection,
+			   const struct call *call) _must_check_;
+struct snap_error *api_disarm(struct manager *manager, struct connection *connection,
+			      const struct call *call) _must_check_;
+struct snap_error *api_list_armed(struct manager *manager, struct connection *connection,
+				  const struct call *call) _must_check_;
+
+/// The process that a call is about, by "pidFileDescriptor" or "pid". Owned by the caller.
+struct snap_error *api_take_process(struct connection *connection, const struct call *call,
+				    struct pidref *ret) _must_check_;
 /// Is it root, or as good as root here?
 bool api_is_privileged(const struct manager *manager, const struct connection *connection);
 /// A number that is there and at most @max; SNAP_USAGE names the parameter.

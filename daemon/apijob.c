@@ -57,7 +57,8 @@ DEFINE_CLEANUP(struct apijob *, apijob_destroy);
 
 // ---- what is asked for ---------------------------------------------------------------------
 
-static struct snap_error *take_process(struct apijob *job, const struct call *call)
+struct snap_error *api_take_process(struct connection *connection, const struct call *call,
+				    struct pidref *ret)
 {
 	uint64_t pid, index = json_get_u64(call->parameters, "pidFileDescriptor", UINT64_MAX);
 	struct snap_error *err = api_number(call, "pid", INT32_MAX, &pid);
@@ -65,10 +66,10 @@ static struct snap_error *take_process(struct apijob *job, const struct call *ca
 		return err;
 	int r;
 	if (json_get(call->parameters, "pidFileDescriptor")) {
-		int fd = connection_take_fd(job->connection, index);
-		r = fd < 0 ? -EBADF : pidref_from_fd(fd, &job->request.ref);
+		int fd = connection_take_fd(connection, index);
+		r = fd < 0 ? -EBADF : pidref_from_fd(fd, ret);
 	} else {
-		r = pid ? pidref_open((pid_t)pid, &job->request.ref) : -ESRCH;
+		r = pid ? pidref_open((pid_t)pid, ret) : -ESRCH;
 	}
 	if (r == -EBADF)
 		return snap_error_new(SNAP_USAGE, "%s: no pidfd came with the call", call->method);
@@ -76,8 +77,15 @@ static struct snap_error *take_process(struct apijob *job, const struct call *ca
 		return snap_error_new(SNAP_NO_PROCESS, "%d is a thread, not a process", (int)pid);
 	if (r < 0)
 		return snap_error_new(SNAP_NO_PROCESS, "there is no process %d", (int)pid);
-	job->request.job.pid = job->request.ref.pid;
 	return NULL;
+}
+
+static struct snap_error *take_process(struct apijob *job, const struct call *call)
+{
+	struct snap_error *err = api_take_process(job->connection, call, &job->request.ref);
+	if (!err)
+		job->request.job.pid = job->request.ref.pid;
+	return err;
 }
 
 /**

@@ -132,9 +132,9 @@ static struct snap_error *disarm(struct armjob *job, const struct json *found, b
 {
 	pid_t pid = job->request.ref.pid;
 	_cleanup_(json_destroyp) struct json *record = armed_read(&job->armed, pid);
+	job->state = ARMSTATE_NOT_ARMED;
 	if (!record)
-		return snap_error_new(SNAP_FAILED, "process %d was not armed by 'snapctl arm'",
-				      pid);
+		return NULL;
 	job->state = armstate_since(record, found);
 	if (job->state != ARMSTATE_ARMED)
 		return armed_write_disarmed(&job->armed, pid);
@@ -163,7 +163,7 @@ static struct snap_error *lock(struct armjob *job)
 	struct snap_error *err = armed_open(&job->armed);
 	if (err)
 		return err;
-	job->lock = armed_lock(&job->armed, pid, false);
+	job->lock = armed_lock(&job->armed, pid);
 	if (job->lock == -EAGAIN)
 		return snap_error_new(SNAP_FAILED,
 				      "somebody else arms or disarms process %d now; try again",

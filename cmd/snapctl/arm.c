@@ -12,6 +12,7 @@
 #include "client.h"
 #include "common/armed.h"
 #include "common/armstate.h"
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/str.h"
 #include "common/unit.h"
@@ -20,25 +21,29 @@
 #include "when.h"
 #include "worker.h"
 
-enum arm_option { OPT_LIST, OPT_DRY_RUN, OPT_JSON, OPT_QUIET, OPT_HELP };
+enum arm_option { OPT_LIST, OPT_DRY_RUN, OPT_DIRECT, OPT_JSON, OPT_QUIET, OPT_HELP };
+
+/// Of a worker that looks at a large program, and of one that writes.
+#define LOCK_WAIT_NS 20000000000ULL
 
 static const struct option_row arm_rows[] = {
 	[OPT_LIST] = { "list", 'l', NULL, "List the processes that were armed, and how they are" },
 	[OPT_DRY_RUN] = { "dry-run", 'n', NULL, "Change nothing; tell whether it would work" },
+	[OPT_DIRECT] = { "direct", 0, NULL, "Do it without procsnapd, also when it is there" },
 	[OPT_JSON] = { "json", 0, NULL, "Print the results as JSON, one object for each process" },
 	[OPT_QUIET] = { "quiet", 'q', NULL, "Print errors and warnings only" },
 	[OPT_HELP] = { "help", 'h', NULL, "Show this help" },
 };
 
 struct arm_args {
-	bool disarm, list, dry_run, json, quiet, help;
+	bool disarm, list, dry_run, direct, json, quiet, help;
 	int n_words;
 	char **words;
 };
 
 struct arming {
 	const struct arm_args *args;
-	struct armed armed;
+	struct armed armed; ///< the caller's own; not open where he has none
 	const char *unit; ///< that the process must be in, or NULL
 	size_t n_armed; ///< or would be, or were already
 };
@@ -76,9 +81,6 @@ static struct snap_error *arm_process(struct arming *a, const struct pidref *ref
 {
 	_cleanup_(json_destroyp) struct json *record = armed_read(&a->armed, ref->pid);
 	*ret = armstate_before(record, *found);
-	if (*ret == ARMSTATE_REFUSED || (*ret == ARMSTATE_SKIPPED && !a->unit))
-		return armstate_refusal(*found, ref->pid);
-	a->n_armed += *ret != ARMSTATE_SKIPPED;
 	if (*ret == ARMSTATE_ARMED && a->args->dry_run)
 		*ret = ARMSTATE_CAN_BE_ARMED;
 	return *ret == ARMSTATE_ARMED ? write_armed(a, ref, found) : NULL;
@@ -88,13 +90,9 @@ static struct snap_error *disarm_process(struct arming *a, const struct pidref *
 					 struct json **found, enum armstate *ret)
 {
 	_cleanup_(json_destroyp) struct json *record = armed_read(&a->armed, ref->pid);
-	*ret = ARMSTATE_SKIPPED;
-	if (!record && a->unit)
-		return NULL;
+	*ret = ARMSTATE_NOT_ARMED;
 	if (!record)
-		return snap_error_new(SNAP_FAILED, "process %d was not armed by 'snapctl arm'",
-				      ref->pid);
-	a->n_armed++;
+		return NULL;
 	*ret = armstate_since(record, *found);
 	struct snap_error *err = NULL;
 	if (*ret == ARMSTATE_ARMED) {
@@ -103,6 +101,59 @@ static struct snap_error *disarm_process(struct arming *a, const struct pidref *
 		*ret = ARMSTATE_DISARMED;
 	}
 	return err ? err : armed_write_disarmed(&a->armed, ref->pid);
+}
+
+/// Others who arm or disarm it wait for us, and we for them.
+static struct snap_error *lock(const struct arming *a, pid_t pid, int *ret)
+{
+	uint64_t end = snap_now_ns() + LOCK_WAIT_NS;
+	while ((*ret = armed_lock(&a->armed, pid)) == -EAGAIN && snap_now_ns() < end &&
+	       !worker_signalled())
+		snap_sleep_ns(20000000);
+	if (*ret == -EAGAIN)
+		return snap_error_new(SNAP_FAILED,
+				      "somebody else arms or disarms process %d now; try again",
+				      pid);
+	return *ret < 0 ? snap_error_errno(snap_code_from_errno(-*ret), -*ret,
+					   "cannot lock what is kept of process %d", pid) :
+			  NULL;
+}
+
+/// Without the daemon.
+static struct snap_error *do_direct(struct arming *a, const struct pidref *ref,
+				    struct json **found, enum armstate *ret)
+{
+	_cleanup_close_ int locked = -EBADF;
+	struct snap_error *err = a->armed.dirfd < 0 ? armed_open(&a->armed) : NULL;
+	if (!err)
+		err = lock(a, ref->pid, &locked);
+	if (!err)
+		err = run_job(ref, NULL, found);
+	if (err)
+		return err;
+	return a->args->disarm ? disarm_process(a, ref, found, ret) :
+				 arm_process(a, ref, found, ret);
+}
+
+/// What the caller has armed without the daemon is kept where only he looks.
+static bool is_own(const struct arming *a, pid_t pid)
+{
+	_cleanup_(json_destroyp) struct json *record =
+		a->armed.dirfd >= 0 ? armed_read(&a->armed, pid) : NULL;
+	return record;
+}
+
+/// What of a single process is an error, is none of one of a unit.
+static struct snap_error *judge(struct arming *a, pid_t pid, const struct json *found,
+				enum armstate state)
+{
+	if (state == ARMSTATE_REFUSED || (state == ARMSTATE_SKIPPED && !a->unit))
+		return armstate_refusal(found, pid);
+	if (state == ARMSTATE_NOT_ARMED && !a->unit)
+		return snap_error_new(SNAP_FAILED, "process %d was not armed by 'snapctl arm'",
+				      pid);
+	a->n_armed += state != ARMSTATE_SKIPPED && state != ARMSTATE_NOT_ARMED;
+	return NULL;
 }
 
 // ---- output --------------------------------------------------------------------------------
@@ -159,37 +210,29 @@ static int show_error(const struct arm_args *args, pid_t pid, struct snap_error 
 
 // ---- the verbs -----------------------------------------------------------------------------
 
-/// Holds the process, of which @found is then known.
-static struct snap_error *look(const struct arming *a, pid_t pid, struct pidref *ref,
-			       struct json **found)
+static struct snap_error *pin(const struct arming *a, pid_t pid, struct pidref *ref)
 {
 	struct snap_error *err = worker_pin(pid, ref);
 	if (!err && a->unit && !unit_has(a->unit, pid))
 		return snap_error_new(SNAP_NO_PROCESS, "process %d has left its unit", pid);
-	return err ? err : run_job(ref, NULL, found);
-}
-
-/// Others who arm or disarm it wait for us, and we for them.
-static struct snap_error *lock(const struct arming *a, pid_t pid, int *ret)
-{
-	*ret = armed_lock(&a->armed, pid, true);
-	return *ret < 0 ? snap_error_errno(snap_code_from_errno(-*ret), -*ret,
-					   "cannot lock what is kept of process %d", pid) :
-			  NULL;
+	return err;
 }
 
 static int do_process(struct arming *a, pid_t pid)
 {
 	_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
 	_cleanup_(json_destroyp) struct json *found = NULL;
-	_cleanup_close_ int locked = -EBADF;
-	enum armstate state = ARMSTATE_SKIPPED;
-	struct snap_error *err = lock(a, pid, &locked);
+	enum client_arm what = a->args->disarm	? CLIENT_DISARM :
+			       a->args->dry_run ? CLIENT_ARM_DRY :
+						  CLIENT_ARM;
+	enum armstate state = ARMSTATE_MAX;
+	struct snap_error *err = pin(a, pid, &ref);
 	if (!err)
-		err = look(a, pid, &ref, &found);
+		err = client_is_there() && !is_own(a, pid) ?
+			      client_arm(what, &ref, true, &state, &found) :
+			      do_direct(a, &ref, &found, &state);
 	if (!err)
-		err = a->args->disarm ? disarm_process(a, &ref, &found, &state) :
-					arm_process(a, &ref, &found, &state);
+		err = judge(a, pid, found, state);
 	if (err)
 		return show_error(a->args, pid, err);
 	show(a, pid, found, state);
@@ -265,7 +308,7 @@ static void print_listed(const struct json *record, const char *state, bool json
 }
 
 /// One of which there was a record a moment ago.
-static struct snap_error *list_one(struct arming *a, pid_t pid)
+static struct snap_error *list_own(struct arming *a, pid_t pid)
 {
 	_cleanup_(json_destroyp) struct json *record = NULL, *found = NULL;
 	_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
@@ -273,7 +316,9 @@ static struct snap_error *list_one(struct arming *a, pid_t pid)
 	struct snap_error *err = lock(a, pid, &locked);
 	if (err || !(record = armed_read(&a->armed, pid)))
 		return err;
-	err = look(a, pid, &ref, &found);
+	err = pin(a, pid, &ref);
+	if (!err)
+		err = run_job(&ref, NULL, &found);
 	if (err && err->code == SNAP_NO_PROCESS) {
 		snap_error_destroy(err);
 		armed_drop(&a->armed, pid);
@@ -286,21 +331,70 @@ static struct snap_error *list_one(struct arming *a, pid_t pid)
 	return err;
 }
 
+/// One that the daemon has told of.
+static struct snap_error *list_of_daemon(struct arming *a, const struct json *record)
+{
+	_cleanup_(json_destroyp) struct json *found = NULL;
+	_cleanup_pidref_ struct pidref ref = PIDREF_NULL;
+	enum armstate state = ARMSTATE_MAX;
+	struct snap_error *err = pin(a, (pid_t)json_get_u64(record, "pid", 0), &ref);
+	if (!err)
+		err = client_arm(CLIENT_ARM_DRY, &ref, false, &state, &found);
+	if (err && err->code == SNAP_NO_PROCESS) {
+		snap_error_destroy(err);
+		return NULL;
+	}
+	print_listed(record, err ? "unknown" : armstate_name(armstate_since(record, found)),
+		     a->args->json);
+	return err;
+}
+
+/// What the daemon has, without what is among @own.
+static struct snap_error *ask_for_list(const struct json *own, struct json **ret)
+{
+	_cleanup_(json_destroyp) struct json *parameters = json_new_object(), *reply = NULL;
+	const struct client_call call = { .method = "ListArmed", .parameters = parameters };
+	struct snap_error *err = client_call(&call, &reply, NULL);
+	const struct json *entries = json_get(reply, "entries");
+	if (err)
+		return err;
+	*ret = json_new_array();
+	for (size_t i = 0; i < json_length(entries); i++) {
+		uint64_t pid = json_get_u64(json_at(entries, i), "pid", 0);
+		size_t k = 0;
+		while (k < json_length(own) && json_get_u64(json_at(own, k), "pid", 0) != pid)
+			k++;
+		if (k == json_length(own))
+			json_add(*ret, json_share(json_at(entries, i)));
+	}
+	return NULL;
+}
+
 static int list_armed(struct arming *a)
 {
-	_cleanup_(json_destroyp) struct json *records = NULL;
+	_cleanup_(json_destroyp) struct json *own = NULL, *others = NULL;
 	int status = 0;
-	struct snap_error *err = armed_list(&a->armed, &records);
+	struct snap_error *err = NULL;
+	// Where the caller has no folder, the daemon may have something.
+	if (a->armed.dirfd >= 0 || !client_is_there())
+		err = a->armed.dirfd < 0 ? armed_open(&a->armed) : armed_list(&a->armed, &own);
+	if (!err && client_is_there())
+		err = ask_for_list(own, &others);
 	if (err)
 		return verb_finish(err);
-	if (!a->args->json && !a->args->quiet && json_length(records))
+	bool none = !json_length(own) && !json_length(others);
+	if (!a->args->json && !a->args->quiet && !none)
 		printf("%7s  %-15s  %-10s  %-13s  %s\n", "PID", "COMM", "GO", "STATE", "SINCE");
-	for (size_t i = 0; i < json_length(records); i++) {
-		pid_t pid = (pid_t)json_get_u64(json_at(records, i), "pid", 0);
-		int r = verb_finish(list_one(a, pid));
+	for (size_t i = 0; i < json_length(own); i++) {
+		pid_t pid = (pid_t)json_get_u64(json_at(own, i), "pid", 0);
+		int r = verb_finish(list_own(a, pid));
 		status = status ? status : r;
 	}
-	if (!json_length(records) && !a->args->json && !a->args->quiet)
+	for (size_t i = 0; i < json_length(others); i++) {
+		int r = verb_finish(list_of_daemon(a, json_at(others, i)));
+		status = status ? status : r;
+	}
+	if (none && !a->args->json && !a->args->quiet)
 		fprintf(stderr, "snapctl: no process is armed\n");
 	return status;
 }
@@ -318,8 +412,8 @@ static void print_help(bool disarm)
 		       "if it had been started with GOTRACEBACK=crash. It is not stopped for\n"
 		       "that.\n\n"
 		       "Options:\n");
-	options_print(arm_rows + (disarm ? OPT_JSON : 0),
-		      ARRAY_SIZE(arm_rows) - (disarm ? OPT_JSON : 0), stdout);
+	options_print(arm_rows + (disarm ? OPT_DIRECT : 0),
+		      ARRAY_SIZE(arm_rows) - (disarm ? OPT_DIRECT : 0), stdout);
 	printf("\nA UNIT is one of systemd, such as nginx.service: all its processes.\n");
 }
 
@@ -328,6 +422,7 @@ static void apply(const struct option_use *use, int first_row, struct arm_args *
 	enum arm_option option = (enum arm_option)(use->row + first_row);
 	args->list |= option == OPT_LIST;
 	args->dry_run |= option == OPT_DRY_RUN;
+	args->direct |= option == OPT_DIRECT;
 	args->json |= option == OPT_JSON;
 	args->quiet |= option == OPT_QUIET;
 	args->help |= option == OPT_HELP;
@@ -336,7 +431,7 @@ static void apply(const struct option_use *use, int first_row, struct arm_args *
 /// Returns an exit status, or -1 to go on.
 static int parse_args(int argc, char *argv[], struct arm_args *args)
 {
-	int first_row = args->disarm ? OPT_JSON : 0, r;
+	int first_row = args->disarm ? OPT_DIRECT : 0, r;
 	struct option_parser parser = { .rows = arm_rows + first_row,
 					.n_rows = ARRAY_SIZE(arm_rows) - (size_t)first_row,
 					.argc = argc,
@@ -365,21 +460,20 @@ static int parse_args(int argc, char *argv[], struct arm_args *args)
 
 static int run(const struct arm_args *args)
 {
-	_cleanup_armed_ struct armed armed = { .dirfd = -EBADF };
+	struct arming a = { .args = args, .armed.dirfd = -EBADF };
 	int status = 0;
-	struct snap_error *err = armed_open(&armed);
-	if (err)
-		return verb_finish(err);
-	struct arming a = { .args = args, .armed = armed };
-	// What it takes is the right to trace the process, and that is the caller's.
-	client_set_direct();
+	if (args->direct)
+		client_set_direct();
 	worker_block_signals();
+	// Whoever has no folder may still have it done by the daemon.
+	snap_error_destroy(armed_open(&a.armed));
 	if (args->list)
-		return list_armed(&a);
-	for (int i = 0; i < args->n_words; i++) {
+		status = list_armed(&a);
+	for (int i = 0; i < args->n_words && !args->list; i++) {
 		int r = do_word(&a, args->words[i]);
 		status = status ? status : r;
 	}
+	armed_close(&a.armed);
 	return status;
 }
 

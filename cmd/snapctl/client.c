@@ -340,6 +340,35 @@ struct snap_error *client_run(const struct job *job, const struct pidref *ref, i
 	return NULL;
 }
 
+struct snap_error *client_arm(enum client_arm what, const struct pidref *ref, bool ask,
+			      enum armstate *ret_state, struct json **ret)
+{
+	_cleanup_(json_destroyp) struct json *parameters = json_new_object(), *reply = NULL;
+	const struct client_call call = { .method = what == CLIENT_DISARM ? "Disarm" : "Arm",
+					  .parameters = parameters,
+					  .fds = &ref->pidfd,
+					  .n_fds = 1,
+					  .cancellable = true };
+	json_set_u64(parameters, "pid", (uint64_t)ref->pid);
+	json_set_u64(parameters, "pidFileDescriptor", 0);
+	set_if(parameters, "dryRun", what == CLIENT_ARM_DRY);
+	if (ask)
+		client_allow_questions(parameters);
+	struct snap_error *err = client_call(&call, &reply, NULL);
+	if (err)
+		return err;
+	const char *text = json_text(json_get(reply, "result"));
+	enum armstate state = armstate_from_name(json_get_text(reply, "state"));
+	struct json *found = text ? json_parse(text, strlen(text)) : NULL;
+	if (!found || state == ARMSTATE_MAX) {
+		json_destroy(found);
+		return snap_error_new(SNAP_FAILED, "procsnapd answers nonsense");
+	}
+	*ret_state = state;
+	*ret = found;
+	return NULL;
+}
+
 // ---- dumps in the store --------------------------------------------------------------------
 
 bool client_is_id(const char *what)

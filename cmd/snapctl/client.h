@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/armstate.h"
 #include "common/error.h"
 #include "common/job.h"
 #include "common/json.h"
@@ -46,6 +47,14 @@ struct snap_error *client_call(const struct client_call *call, struct json **ret
 struct snap_error *client_run(const struct job *job, const struct pidref *ref, int spool,
 			      int output, bool store, const char *label,
 			      struct progress *progress, struct json **ret) _must_check_;
+
+enum client_arm { CLIENT_ARM, CLIENT_ARM_DRY, CLIENT_DISARM };
+/**
+ * Has the daemon arm or disarm the process. @ret_state is its state (common/armstate.h), @ret what was
+ * found, owned by the caller. @ask: polkit may ask whoever sits at this terminal.
+ */
+struct snap_error *client_arm(enum client_arm what, const struct pidref *ref, bool ask,
+			      enum armstate *ret_state, struct json **ret) _must_check_;
 
 /// Lets polkit ask whoever sits at this terminal, for methods that it may allow.
 void client_allow_questions(struct json *parameters);

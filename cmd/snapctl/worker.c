@@ -155,7 +155,8 @@ struct snap_error *worker_run(const struct job *job, const struct pidref *ref, i
 			      int output, const char *label, struct progress *progress,
 			      struct json **ret)
 {
-	if (client_is_there())
+	// What is changed in a process is kept by whoever changes it: client_arm().
+	if (!(job->flags & JOB_ARM) && client_is_there())
 		return client_run(job, ref, spool, output, false, label, progress, ret);
 	struct running run = { .pid = -1, .sock = -EBADF };
 	run.signals = worker_signalfd();

@@ -87,7 +87,7 @@ static void test_ended(void **state _unused_)
 	assert_null(armed_read(&armed, pid));
 	assert_false(armed_is_disarmed(&armed, pid));
 	// While somebody works on it, it is left.
-	int lock = armed_lock(&armed, pid, false);
+	int lock = armed_lock(&armed, pid);
 	assert_true(lock >= 0);
 	armed_drop_ended(&armed, pid);
 	assert_int_equal(listed(&armed), 0);
@@ -102,14 +102,14 @@ static void test_locks(void **state _unused_)
 	_cleanup_armed_ struct armed armed, other;
 	assert_ok(armed_open(&armed));
 	assert_ok(armed_open(&other));
-	int first = armed_lock(&armed, 10, true);
+	int first = armed_lock(&armed, 10);
 	assert_true(first >= 0);
-	assert_int_equal(armed_lock(&armed, 10, false), -EAGAIN);
-	assert_int_equal(armed_lock(&other, 10, false), -EAGAIN);
-	int second = armed_lock(&other, 11, false);
+	assert_int_equal(armed_lock(&armed, 10), -EAGAIN);
+	assert_int_equal(armed_lock(&other, 10), -EAGAIN);
+	int second = armed_lock(&other, 11);
 	assert_true(second >= 0);
 	snap_closep(&first);
-	first = armed_lock(&other, 10, false);
+	first = armed_lock(&other, 10);
 	assert_true(first >= 0);
 	snap_closep(&first);
 	snap_closep(&second);
