@@ -173,11 +173,7 @@ status_counts() { # PATTERNS PROCESSES ARMED
 	need_cores
 	unit_make "$UNIT.service"
 	arming "Arm=$UNIT"
-	program 1.27 arm
-	install -m 755 "$PROGRAM" "$DIR/arm"
-	ulimit -c unlimited
-	target_start "$(command -v setpriv)" --reuid=$DAEMON_USER --regid=$DAEMON_USER --clear-groups \
-		-- "$DIR/arm"
+	start_of_user 1.27 arm
 	# CAP_DAC_OVERRIDE, without which root is anybody to /proc/PID/mem.
 	((!(0x$(sed -n 's/^CapPrm:\t//p' "/proc/$DAEMON/status") & 2)))
 	unit_enter "$UNIT.service"

@@ -6,6 +6,7 @@
 
 load common
 load ../tools/daemon
+load ../tools/arm
 
 # A system bus for whoever is started from here on.
 bus_start() {
@@ -107,6 +108,36 @@ never_asked() {
 	# The dump is still root's.
 	ask_as "${AS_USER[*]}" List '{}'
 	answered '.entries == []'
+	target_ok
+}
+
+@test "arming is an action of its own" {
+	export PROCSNAP_ARMED=$DIR/armed
+	with_polkit yes
+	start 1.27 arm
+	ask_as "${AS_USER[*]}" Arm "{\"pid\":$PID}"
+	answered '.state == "armed"'
+	asked "io.procsnap.arm unix-process [1-9][0-9]* uid=$DAEMON_USER flags=0 pid=$PID\$"
+	ask_as "${AS_USER[*]}" ListArmed '{}'
+	answered ".entries | map(.pid) == [$PID]"
+	ask_as "${AS_USER[*]}" Disarm "{\"pid\":$PID}"
+	answered '.state == "disarmed"'
+	[ "$(grep -c '^io.procsnap.arm ' "$DIR/asked")" = 2 ]
+	never grep -q '^io.procsnap.dump' "$DIR/asked"
+	polkit_stop
+	polkit_start no
+	ask_as "${AS_USER[*]}" Arm "{\"pid\":$PID}"
+	refused NotPermitted
+	asked 'io.procsnap.arm '
+	ask ListArmed '{}'
+	answered '.entries == []'
+	# His own needs no polkit.
+	polkit_stop
+	polkit_start no
+	start_of_user 1.27 arm
+	ask_as "${AS_USER[*]}" Arm "{\"pid\":$PID}"
+	answered '.state == "armed"'
+	never_asked
 	target_ok
 }
 

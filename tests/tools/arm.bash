@@ -15,11 +15,21 @@ program() {
 
 # Starts it as target, with cores.
 start() { # VERSION KIND
-	export PROCSNAP_ARMED=$DIR/armed
+	export PROCSNAP_ARMED=$DIR/armed PROCSNAP_SOCKET=${PROCSNAP_SOCKET-$DIR/none}
 	unset GOTRACEBACK
 	program "$@" || return 1
 	target_start "$PROGRAM"
 	prlimit --pid "$PID" --core=unlimited
+}
+
+# The same as DAEMON_USER, for tests that have loaded daemon.bash; by root without CAP_SYS_RESOURCE.
+start_of_user() { # VERSION KIND
+	unset GOTRACEBACK
+	program "$@" || return 1
+	install -m 755 "$PROGRAM" "$DIR/arm"
+	ulimit -c unlimited
+	target_start "$(command -v setpriv)" --reuid=$DAEMON_USER --regid=$DAEMON_USER --clear-groups \
+		-- "$DIR/arm"
 }
 
 # dies COMMAND: makes the current target die; its exit status is in DEATH, its core in DEATH_CORE.
