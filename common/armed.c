@@ -97,9 +97,8 @@ struct snap_error *armed_open(struct armed *armed)
 	struct stat st;
 	*armed = (struct armed){ .dirfd = -EBADF };
 	if (!parent)
-		return snap_error_new(SNAP_FAILED,
-				      "there is no folder to keep what was changed: "
-				      "XDG_RUNTIME_DIR is not set");
+		return snap_error_new(SNAP_FAILED, "there is no folder to keep what was changed: "
+						   "XDG_RUNTIME_DIR is not set");
 	char *slash = strrchr(parent, '/');
 	if (slash && slash > parent) {
 		*slash = '\0';
@@ -127,8 +126,8 @@ int armed_lock(const struct armed *armed, pid_t pid)
 {
 	// One byte of one file for each process: there is nothing to remove afterwards.
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = pid, .l_len = 1 };
-	_cleanup_close_ int fd = openat(armed->dirfd, ".lock",
-					O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	_cleanup_close_ int fd =
+		openat(armed->dirfd, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)

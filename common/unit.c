@@ -46,6 +46,7 @@ static int read_procs(const struct walk *w, int group)
 static int look_at(struct walk *w, int parent, const char *name);
 
 /// Calls look_at() for each folder in @dirfd, until it returns something else than 0.
+// NOLINTNEXTLINE(misc-no-recursion): a tree, not deeper than DEPTH_MAX
 static int each_folder(struct walk *w, int dirfd)
 {
 	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
@@ -62,6 +63,7 @@ static int each_folder(struct walk *w, int dirfd)
 }
 
 /// Units are below slices only: what a unit has below itself is named by whoever it belongs to.
+// NOLINTNEXTLINE(misc-no-recursion): as above
 static int look_at(struct walk *w, int parent, const char *name)
 {
 	size_t len = strlen(name);

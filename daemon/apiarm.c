@@ -40,8 +40,8 @@ static void on_cancel(void *userdata)
 	armjob_cancel(call->run);
 }
 
-static void on_progress(void *userdata, size_t position, const char *phase,
-			uint64_t done _unused_, uint64_t total _unused_)
+static void on_progress(void *userdata, size_t position, const char *phase, uint64_t done _unused_,
+			uint64_t total _unused_)
 {
 	const struct armcall *call = userdata;
 	if (!connection_wants_progress(call->connection))
@@ -79,9 +79,9 @@ static void ask_polkit(struct armcall *call, const struct snap_error *err)
 		.decided = on_decided,
 		.userdata = call,
 	};
-	struct snap_error *refusal =
-		authorizer_ask(call->manager->authorizer, call->connection, &request,
-			       snap_error_new(err->code, "%s", err->message));
+	struct snap_error *refusal = authorizer_ask(call->manager->authorizer, call->connection,
+						    &request,
+						    snap_error_new(err->code, "%s", err->message));
 	if (refusal)
 		on_decided(call, refusal);
 }
@@ -104,8 +104,8 @@ static void on_end(void *userdata, const struct snap_error *err, const struct js
 		return;
 	}
 	if (state == ARMSTATE_ARMED || state == ARMSTATE_DISARMED)
-		manager_log(LOG_NOTICE, "user %u (%s[%d]) has %s process %d", peer->uid,
-			    peer->comm, peer->pid, armstate_name(state), call->ref.pid);
+		manager_log(LOG_NOTICE, "user %u (%s[%d]) has %s process %d", peer->uid, peer->comm,
+			    peer->pid, armstate_name(state), call->ref.pid);
 	struct json *reply = json_new_object();
 	json_set_text(reply, "state", armstate_name(state));
 	json_set_shared(reply, "result", found);

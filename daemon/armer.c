@@ -218,8 +218,7 @@ static void try_later(struct watched *w, const struct json *found, const char *w
 {
 	bool last = w->attempts > ARRAY_SIZE(waits_ns) ||
 		    (others && w->attempts >= ATTEMPTS_OF_OTHERS);
-	w->due_ns = last ? UINT64_MAX :
-			   snap_clock_ns(CLOCK_BOOTTIME) + waits_ns[w->attempts - 1];
+	w->due_ns = last ? UINT64_MAX : snap_clock_ns(CLOCK_BOOTTIME) + waits_ns[w->attempts - 1];
 	if (last)
 		tell(w, others ? LOG_INFO : LOG_WARNING, found, "is not armed: %s", why);
 }
@@ -287,7 +286,7 @@ static void begin(struct armer *armer, struct watched *w)
 	int r = pidref_dup(&w->ref, &request.ref);
 	struct snap_error *err =
 		r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot hold process %d", w->ref.pid) :
-			 armjob_begin(armer->jobs, &request, &armer->job);
+			armjob_begin(armer->jobs, &request, &armer->job);
 	if (err)
 		try_later(w, NULL, err->message, false);
 	snap_error_destroy(err);

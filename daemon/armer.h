@@ -34,8 +34,8 @@ struct armer_counts {
 	size_t armed; ///< of these
 };
 
-struct snap_error *armer_create(sd_event *event, struct jobs *jobs,
-				struct armer **ret) _must_check_;
+struct snap_error *armer_create(sd_event *event, struct jobs *jobs, struct armer **ret)
+	_must_check_;
 /// After the jobs. What is armed stays so. Accepts NULL.
 void armer_destroy(struct armer *armer);
 /// Borrowed, from now on.

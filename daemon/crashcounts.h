@@ -12,10 +12,10 @@
  *
  * What crashpolicy counts is kept in STORE/crash.counts, so that a daemon that is started anew, as
  * in an upgrade or because it was killed, goes on where the one before has been: limits hold, and
- * PROCSNAP_SUPPRESSED counts on. It is written a second after something was counted, and at the end;
- * beside the old file first, which it then replaces. Not synced: times are those of CLOCK_BOOTTIME,
- * so after a reboot all of it means nothing and is forgotten, and so is what was not used for longer
- * than the longest time of a limit.
+ * PROCSNAP_SUPPRESSED counts on. It is written a second after something was counted, and at the
+ * end; beside the old file first, which it then replaces. Not synced: times are those of
+ * CLOCK_BOOTTIME, so after a reboot all of it means nothing and is forgotten, and so is what was
+ * not used for longer than the longest time of a limit.
  *
  * The folder is root's, and yet nothing is believed: a file that is not ours, too large, or says
  * what cannot be is left out, in whole or in part. Counters are counters; the worst that false ones

@@ -560,9 +560,8 @@ static void decide(struct crashjob *job)
 {
 	if (json_get_bool(job->result, "decided", false))
 		return;
-	_cleanup_(json_destroyp) struct json *answer =
-		crashes_decide(job->crashes, job->folder, job->facts,
-			       json_get(job->result, "place"));
+	_cleanup_(json_destroyp) struct json *answer = crashes_decide(
+		job->crashes, job->folder, job->facts, json_get(job->result, "place"));
 	crashverdict_copy(answer, job->result);
 }
 

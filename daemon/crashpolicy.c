@@ -138,7 +138,8 @@ static struct counter *find(struct crashpolicy *policy, enum counter_kind kind,
 	struct counter *c;
 	make_key(&key, kind, facts);
 	TAILQ_FOREACH(c, &policy->counters, entry)
-	if (c->of.uid == facts->uid && c->of.key_len == key.len && !memcmp(c->key, key.text, key.len)) {
+	if (c->of.uid == facts->uid && c->of.key_len == key.len &&
+	    !memcmp(c->key, key.text, key.len)) {
 		TAILQ_REMOVE(&policy->counters, c, entry);
 		TAILQ_INSERT_HEAD(&policy->counters, c, entry);
 		c->of.used_ns = now_ns;

@@ -94,8 +94,8 @@ void crashpolicy_each(const struct crashpolicy *policy,
 		      void *userdata);
 /**
  * Adds one that was told by crashpolicy_each(), behind those that are there. Whatever it says, it
- * is only a counter: false when it makes no sense (@now_ns is before it), is there already, or there
- * is no room for it.
+ * is only a counter: false when it makes no sense (@now_ns is before it), is there already, or
+ * there is no room for it.
  */
 bool crashpolicy_restore(struct crashpolicy *policy, const struct crash_counter *counter,
 			 uint64_t now_ns);

@@ -90,7 +90,8 @@ static struct snap_error *cancel_error(const struct job_run *run)
 				      "the job took longer than JobTimeout= allows; process %d "
 				      "runs on unharmed",
 				      pid);
-	return snap_error_new(SNAP_CANCELLED, "the %s of process %d was cancelled; it runs on unharmed",
+	return snap_error_new(SNAP_CANCELLED,
+			      "the %s of process %d was cancelled; it runs on unharmed",
 			      run->request.job.flags & JOB_ARM ? "arming" : "dump", pid);
 }
 

@@ -6,8 +6,8 @@
 /**
  * DOC: Patterns of units
  *
- * "myapp@*.service": Arm= of procsnap.conf(5). * is any number of bytes, ? is one, as in rules about
- * crashes; without a dot a service is meant.
+ * "myapp@*.service": Arm= of procsnap.conf(5). * is any number of bytes, ? is one, as in rules
+ * about crashes; without a dot a service is meant.
  */
 struct unitpatterns {
 	char **list;

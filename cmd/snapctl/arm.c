@@ -120,8 +120,8 @@ static struct snap_error *lock(const struct arming *a, pid_t pid, int *ret)
 }
 
 /// Without the daemon.
-static struct snap_error *do_direct(struct arming *a, const struct pidref *ref,
-				    struct json **found, enum armstate *ret)
+static struct snap_error *do_direct(struct arming *a, const struct pidref *ref, struct json **found,
+				    enum armstate *ret)
 {
 	_cleanup_close_ int locked = -EBADF;
 	struct snap_error *err = a->armed.dirfd < 0 ? armed_open(&a->armed) : NULL;

@@ -50,8 +50,8 @@ struct snap_error *client_run(const struct job *job, const struct pidref *ref, i
 
 enum client_arm { CLIENT_ARM, CLIENT_ARM_DRY, CLIENT_DISARM };
 /**
- * Has the daemon arm or disarm the process. @ret_state is its state (common/armstate.h), @ret what was
- * found, owned by the caller. @ask: polkit may ask whoever sits at this terminal.
+ * Has the daemon arm or disarm the process. @ret_state is its state (common/armstate.h), @ret what
+ * was found, owned by the caller. @ask: polkit may ask whoever sits at this terminal.
  */
 struct snap_error *client_arm(enum client_arm what, const struct pidref *ref, bool ask,
 			      enum armstate *ret_state, struct json **ret) _must_check_;

@@ -70,7 +70,7 @@ static int open_as_owner(const struct arming *a, int flags)
 	struct stat st;
 	if (fstatat(a->piddir, "mem", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -1;
-	(void)setfsuid(st.st_uid); // what comes of it is seen by openat()
+	(void)setfsuid(st.st_uid); // what comes of it is seen when it is opened
 	int fd = openat(a->piddir, "mem", flags | O_CLOEXEC), errnum = errno;
 	(void)setfsuid(geteuid());
 	// The kernel forgets it when ids change.

@@ -28,7 +28,7 @@ start_of_user() { # VERSION KIND
 	program "$@" || return 1
 	install -m 755 "$PROGRAM" "$DIR/arm"
 	ulimit -c unlimited
-	target_start "$(command -v setpriv)" --reuid=$DAEMON_USER --regid=$DAEMON_USER --clear-groups \
+	target_start "$(command -v setpriv)" "--reuid=$DAEMON_USER" "--regid=$DAEMON_USER" --clear-groups \
 		-- "$DIR/arm"
 }
 
@@ -77,7 +77,7 @@ unit_make() {
 	[ -n "$root" ] || skip "there is no cgroup v2"
 	UNITS=$root/procsnaptest$$.slice
 	mkdir -p "$UNITS/$1${2:+/$2}" 2>/dev/null || skip "$root cannot be written to"
-	[ "${#AT_END[@]}" != 0 ] && [[ " ${AT_END[*]} " == *units_remove* ]] || at_end units_remove
+	[[ " ${AT_END[*]} " == *units_remove* ]] || at_end units_remove
 }
 
 # unit_enter UNIT[/GROUP] [PID]
@@ -90,5 +90,5 @@ units_remove() {
 	for pid in "${T_MAIN[@]}" "${STARTED[@]}"; do
 		end_child "$pid"
 	done
-	wait_for eval 'find "$UNITS" -mindepth 1 -depth -type d -exec rmdir {} + && rmdir "$UNITS"'
+	wait_for find "$UNITS" -depth -type d -exec rmdir {} +
 }

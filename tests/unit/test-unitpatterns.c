@@ -42,8 +42,8 @@ static void test_find(void **state _unused_)
 
 static void test_refused(void **state _unused_)
 {
-	static const char *const bad[] = { "/system.slice/a.service", "a/b",	"a \"b\"", "100%",
-					   "a[bc].service",	      "{a,b}",	"\x1b",	   "a\xff" };
+	static const char *const bad[] = { "/system.slice/a.service", "a/b",   "a \"b\"", "100%",
+					   "a[bc].service",	      "{a,b}", "\x1b",	  "a\xff" };
 	struct unitpatterns p = { 0 };
 	char text[UNITPATTERN_MAX + 2];
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
