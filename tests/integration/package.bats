@@ -353,6 +353,39 @@ confined='PrivateTmp=yes ProtectSystem=strict ProtectHome=read-only PrivateDevic
 	done
 }
 
+@test "installed: Arm= arms the Go programs of units, and users arm their own" {
+	need_installed
+	need_target gohttp
+	inside sh -c 'mkdir -p /run/procsnap/procsnap.conf.d &&
+		printf "[Crash]\nArm=t-arm-*\n" >/run/procsnap/procsnap.conf.d/arm.conf'
+	as root reload
+	quietly
+	local user
+	for user in root alice; do
+		unit "t-arm-$user" "User=$user" /opt/t/gohttp
+		wait_for is_armed
+		as "$user" disarm "$PID"
+		expect 0
+		as "$user" arm "$PID"
+		expect 0
+		as "$user" arm --list
+		[[ $output == *" $PID "*" armed "* ]] || fail "$output" "$errors"
+		as root disarm "t-arm-$user"
+		expect 0
+		target_ok
+	done
+	as bob arm "$PID"
+	expect $EX_DENIED
+	inside rm -r /run/procsnap/procsnap.conf.d
+	as root reload
+	quietly
+}
+
+is_armed() {
+	as root arm --list
+	[[ $output == *" $PID "*" armed "*" Arm=t-arm-*.service"* ]]
+}
+
 @test "installed: the store, the journal and the catalog" {
 	need_installed
 	local id
