@@ -48,22 +48,10 @@ static uint64_t start_time(pid_t pid)
 	return word && snap_parse_u64(word, &ticks) == 0 ? ticks : 0;
 }
 
-static char *boot_id(void)
-{
-	char *text = NULL;
-	if (snap_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 128, &text) < 0)
-		return NULL;
-	text[strcspn(text, "\n")] = '\0';
-	return text;
-}
-
 static bool is_current(const struct json *record, pid_t pid)
 {
-	_cleanup_free_ char *boot = boot_id();
-	const char *then = json_get_text(record, "boot_id");
 	uint64_t start = start_time(pid);
-	return boot && then && !strcmp(boot, then) && start &&
-	       json_get_u64(record, "start_time", 0) == start &&
+	return start && json_get_u64(record, "start_time", 0) == start &&
 	       json_get_u64(record, "pid", 0) == (uint64_t)pid;
 }
 
@@ -173,11 +161,9 @@ bool armed_is_disarmed(const struct armed *armed, pid_t pid)
 
 struct snap_error *armed_write(const struct armed *armed, pid_t pid, struct json *record)
 {
-	_cleanup_free_ char *boot = boot_id();
 	struct name name = name_of(pid, ""), draft = name_of(pid, ".new");
 	json_set_u64(record, "pid", (uint64_t)pid);
 	json_set_u64(record, "start_time", start_time(pid));
-	json_set_text(record, "boot_id", boot);
 	json_set_u64(record, "realtime_ns", snap_clock_ns(CLOCK_REALTIME));
 	const char *text = json_text(record);
 	if (!text)

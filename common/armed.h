@@ -13,11 +13,14 @@
  * A file for each process that was armed, named after it, in /run/procsnap/armed for root and
  * $XDG_RUNTIME_DIR/procsnap/armed for others: what the word was and what it is now, so that it can
  * be put back. It is there before the process is written to. What is about an ended process is
- * dropped: pid, start time and boot tell. snapctl and the daemon use the same files, so each of
- * them has the lock of a process while it looks at it and changes it.
+ * dropped: pid and start time tell. That they are of this boot, too, follows from where the files
+ * are; the id of the boot would not do, since systemd-nspawn has one of its own, which services
+ * with ProtectKernelTunables= do not see. And nothing is written to a process whose program is not
+ * the one that was armed. snapctl and the daemon use the same files, so each of them has the lock
+ * of a process while it looks at it and changes it.
  *
- * Fields: pid, start_time, boot_id, comm, version, program, address, before, value, realtime_ns;
- * and of what the daemon does: unit and pattern (of Arm=), or uid (who asked for it). When a
+ * Fields: pid, start_time, comm, version, program, address, before, value, realtime_ns; and of what
+ * the daemon does: unit and pattern (of Arm=), or uid (who asked for it). When a
  * process has been disarmed there is only "disarmed", for as long as it lives: then Arm= does not
  * count for it.
  */
@@ -38,7 +41,7 @@ int armed_lock(const struct armed *armed, pid_t pid);
 struct json *armed_read(const struct armed *armed, pid_t pid);
 /// Has somebody disarmed this very process?
 bool armed_is_disarmed(const struct armed *armed, pid_t pid);
-/// Adds pid, start time, boot and time to @record, and writes it.
+/// Adds pid, start time and time to @record, and writes it.
 struct snap_error *armed_write(const struct armed *armed, pid_t pid, struct json *record)
 	_must_check_;
 /// Only that it was disarmed.

@@ -363,7 +363,8 @@ confined='PrivateTmp=yes ProtectSystem=strict ProtectHome=read-only PrivateDevic
 	local user
 	for user in root alice; do
 		unit "t-arm-$user" "User=$user" /opt/t/gohttp
-		wait_for is_armed
+		wait_for is_armed || fail "$output" "$errors" \
+			"$(inside journalctl -q --no-pager -n 20 -u procsnapd.service)"
 		as "$user" disarm "$PID"
 		expect 0
 		as "$user" arm "$PID"
