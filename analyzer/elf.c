@@ -4,10 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	NT_GO_BUILD_ID = 4, // cmd/internal/buildid/note.go
-};
-
 _Static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "headers are read as they are in the file");
 
 static bool read_exactly(struct source *source, uint64_t offset, void *buf, size_t len)
@@ -113,47 +109,6 @@ const Elf64_Shdr *elf_section(const struct elf_file *elf, const char *name)
 	return NULL;
 }
 
-bool elf_next_note(struct span *notes, struct elf_note *ret)
-{
-	if (notes->bad || notes->size < sizeof(Elf64_Nhdr))
-		return false;
-	uint32_t name_size = span_u32(notes, 0), desc_size = span_u32(notes, 4);
-	uint64_t desc_at = sizeof(Elf64_Nhdr) + ALIGN_UP((uint64_t)name_size, (uint64_t)4);
-	uint64_t end = desc_at + ALIGN_UP((uint64_t)desc_size, (uint64_t)4);
-	struct span name = span_sub(*notes, sizeof(Elf64_Nhdr), name_size);
-	struct elf_note note = { .type = span_u32(notes, 8) };
-	note.desc = span_sub(*notes, desc_at, desc_size);
-	note.owner = name_size ? span_text(&name, 0) : "";
-	if (!note.owner)
-		note.owner = "";
-	if (note.desc.bad || notes->bad)
-		return false;
-	// The padding behind the last one may be missing.
-	*notes = end < notes->size ? span_sub(*notes, end, notes->size - end) : span_of(NULL, 0);
-	*ret = note;
-	return true;
-}
-
-static void set_build_id(struct span desc, struct elf_build_id *ret)
-{
-	ret->size = MIN(desc.size, (size_t)ELF_BUILD_ID_MAX);
-	memcpy(ret->bytes, desc.data, ret->size);
-}
-
-void elf_find_build_id(struct span notes, struct elf_build_id *ret)
-{
-	struct elf_note note;
-	while (elf_next_note(&notes, &note)) {
-		if (note.type == NT_GNU_BUILD_ID && !strcmp(note.owner, "GNU")) {
-			set_build_id(note.desc, ret);
-			ret->gnu = true;
-			return;
-		}
-		if (note.type == NT_GO_BUILD_ID && !strcmp(note.owner, "Go") && !ret->size)
-			set_build_id(note.desc, ret);
-	}
-}
-
 void elf_build_id(const struct elf_file *elf, struct elf_build_id *ret)
 {
 	enum { NOTES_MAX = 1 << 16 };
@@ -170,9 +125,4 @@ void elf_build_id(const struct elf_file *elf, struct elf_build_id *ret)
 		if (found.size && (!ret->size || found.size < ret->size)) // GNU's is the shorter
 			*ret = found;
 	}
-}
-
-bool elf_build_id_equal(const struct elf_build_id *a, const struct elf_build_id *b)
-{
-	return a->size && a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/elfnote.h"
 #include "common/error.h"
 #include "common/span.h"
 #include "source.h"
@@ -46,24 +47,5 @@ const Elf64_Shdr *elf_section(const struct elf_file *elf, const char *name);
 /// none.
 uint8_t *elf_copy(const struct elf_file *elf, uint64_t offset, size_t *size);
 
-struct elf_note {
-	const char *owner; ///< NUL-terminated
-	uint32_t type;
-	struct span desc;
-};
-
-/// Takes the next note off @notes; false at the end, or when the rest is damaged.
-bool elf_next_note(struct span *notes, struct elf_note *ret);
-
-enum { ELF_BUILD_ID_MAX = 64 };
-struct elf_build_id {
-	uint8_t bytes[ELF_BUILD_ID_MAX];
-	size_t size; ///< 0: none
-	bool gnu; ///< the GNU build ID, not that of Go
-};
-
-/// Finds the GNU build ID, or else the hash of the Go build ID, among @notes.
-void elf_find_build_id(struct span notes, struct elf_build_id *ret);
-/// The same, of a file.
+/// The build ID of the file (common/elfnote.h).
 void elf_build_id(const struct elf_file *elf, struct elf_build_id *ret);
-bool elf_build_id_equal(const struct elf_build_id *a, const struct elf_build_id *b);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "cmd/corehook/ask.h"
+#include "cmd/corehook/binaries.h"
 #include "cmd/corehook/crash.h"
 #include "cmd/corehook/folder.h"
 #include "cmd/corehook/handshake.h"
@@ -64,10 +65,39 @@ static void add_answer(const struct answer *answer, const struct json *place, st
 	crashverdict_copy(answer->told, result);
 }
 
+/// The process is let go here: by us, and by the holder as soon as it reads this.
+static void let_go(int holder)
+{
+	(void)close(CRASH_STREAM_FD);
+	(void)snap_write_all(holder, "r", 1);
+}
+
+/**
+ * Makes the folder complete and lets the process go.
+ *
+ * Only a folder that is complete is published, and only then may the process go; but what is copied
+ * of @binaries can be without it. If we are killed meanwhile, all that is in the folder is recorded
+ * nevertheless, a minute later.
+ */
+static struct snap_error *publish(struct hook *hook, const struct answer *answer,
+				  struct binaries *binaries, const struct json *result, int holder)
+{
+	struct snap_error *err = folder_write_result(&hook->folder, result);
+	if (!err && !binaries)
+		err = folder_publish(&hook->folder);
+	let_go(holder);
+	if (!binaries)
+		return err;
+	ask_copied(answer->sock);
+	binaries_keep(binaries, &hook->folder);
+	return err ? err : folder_publish(&hook->folder);
+}
+
 /// The copier: all of the work. Returns its exit status.
 static int copy_and_publish(struct hook *hook, int holder)
 {
 	struct json *result = NULL;
+	struct binaries *binaries = NULL;
 	struct answer answer;
 	_cleanup_(json_destroyp) struct json *place = place_describe(&hook->crash, &hook->head);
 	ask_daemon(&hook->crash, &hook->folder, place, hook->share, &answer);
@@ -75,15 +105,14 @@ static int copy_and_publish(struct hook *hook, int holder)
 	if (answer.action == ACTION_DROP)
 		result = json_new_object();
 	else
+		binaries = binaries_open(hook);
+	if (!result)
 		err = take_core(hook, &answer, &result);
 	if (err)
 		complain(&hook->crash, err->message);
 	snap_error_destroy(err);
 	add_answer(&answer, place, result);
-	err = folder_publish(&hook->folder, result);
-	// The process is let go here: by us, and by the holder as soon as it reads this.
-	(void)close(CRASH_STREAM_FD);
-	(void)snap_write_all(holder, "r", 1);
+	err = publish(hook, &answer, binaries, result, holder);
 	if (err)
 		complain(&hook->crash, err->message);
 	else

@@ -358,7 +358,7 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 static void summarize(struct worker *w, struct snapshot *snap)
 {
 	w->phase = "analysing";
-	struct snap_error *err = attach_summary(w->spool, &w->ref, &w->go);
+	struct snap_error *err = attach_summary(w->spool, &w->ref, NULL, &w->go);
 	if (err)
 		snapshot_warn(snap, "no summary of goroutines is attached: %s", err->message);
 	snap_error_destroy(err);

@@ -20,6 +20,7 @@ struct json *job_to_json(const struct job *job)
 	if (job->arm)
 		json_set(json, "arm", json_share(job->arm));
 	json_set_text(json, "exe", job->exe);
+	json_set_message(json, "binaries", job->binaries);
 	if (job->identity)
 		json_set(json, "identity", json_share(job->identity));
 	return json;
@@ -46,6 +47,7 @@ int job_from_json(struct json *json, struct job *ret)
 		.analysis = json_get_mutable(json, "analysis"),
 		.arm = json_get_mutable(json, "arm"),
 		.exe = json_get_text(json, "exe"),
+		.binaries = json_get_text(json, "binaries"),
 		.identity = json_get_mutable(json, "identity"),
 	};
 	return 0;

@@ -69,6 +69,9 @@ struct job {
 	 */
 	struct json *arm;
 	const char *exe; ///< its program, if not the process's own; borrowed, or NULL
+	/// Of JOB_FINISH: the folder with the programs and libraries of the process
+	/// (common/binaries.h); borrowed, or NULL.
+	const char *binaries;
 	/**
 	 * Who the worker becomes before it looks at the process, borrowed: {"uid", "gid",
 	 * "groups"}; NULL when it stays what it is. So it is the kernel that decides whether that

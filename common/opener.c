@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "binaries.h"
 #include "fd.h"
 
 enum { MOUNTINFO_MAX = 1 << 20 };
@@ -149,7 +150,9 @@ int opener_open(const struct opener *opener, const char *name, const char *build
 		return is_program && opener->exe ? open_beside(opener->exe, name) : -ENOENT;
 	if (is_program && opener->exe)
 		return open_regular(AT_FDCWD, opener->exe);
-	if (is_program && opener->piddir >= 0) // also when it was deleted or replaced
+	if (opener->binaries)
+		fd = binaries_open_file(opener->binaries, name, build_id);
+	if (fd < 0 && is_program && opener->piddir >= 0) // also when it was deleted or replaced
 		fd = open_regular(opener->piddir, "exe");
 	if (fd < 0 && name[0] == '/')
 		fd = opener->piddir >= 0 ? open_in_process(opener->piddir, name) :

@@ -12,6 +12,9 @@
  */
 struct opener {
 	const char *exe; ///< file that the user named as the program, or NULL
+	/// Folder with those that were kept with the core (common/binaries.h), or NULL. They are
+	/// looked for first: what is elsewhere may be another one by now.
+	const char *binaries;
 	int piddir; ///< /proc/PID of the process whose files are meant; negative: those of ours
 	/// Names come from whoever crashed, and we must not be kept waiting: what is below a mount
 	/// of FUSE, behind which a user may stand, is not opened, and no symbolic links are

@@ -37,7 +37,8 @@ enum value_type {
 
 /// What keys of VALUE_WORD take, in the order of their enums.
 static const char *const words[] = { "no", "pipe", "socket", "keep", "restore",
-				     "keep", "stacks", "none" };
+				     "keep", "stacks", "none",	 "no",	 "containers",
+				     "yes" };
 
 #define SIZES "a size such as 500M or 2G, a share such as 10%, or infinity"
 #define TIMES "a time such as 90s, 1h 30min or 2w, or infinity"
@@ -106,6 +107,11 @@ static const struct {
 	KEY("Crash", "UserRateLimit", user_rate_limit, VALUE_RATE, 1, CONFIG_INFINITY, RATES,
 	    "infinity"),
 	KEY("Crash", "Arm", arm, VALUE_UNITS, 0, 0, "names of units, with * and ?", ""),
+	// They take space, and tell what runs on the machine: whoever wants that says so.
+	KEY("Crash", "CaptureBinaries", capture_binaries, VALUE_WORD, 8, 10, "no, containers or yes",
+	    "no"),
+	// The programs and libraries of some ten containers.
+	KEY("Crash", "CaptureMaxUse", capture_max_use, VALUE_SIZE, 0, CONFIG_INFINITY, SIZES, "1G"),
 
 	// What is run is not ours, so it is nobody's business unless it is said whose.
 	KEY("Hook", "OnDump", on_dump, VALUE_PATH, 0, 0, "the absolute path of a program", ""),

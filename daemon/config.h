@@ -48,6 +48,10 @@ enum config_on_stop {
 	CONFIG_ON_STOP_KEEP,
 	CONFIG_ON_STOP_RESTORE,
 };
+
+/// Whose programs and libraries are kept with their crashes.
+enum config_capture { CONFIG_CAPTURE_NO, CONFIG_CAPTURE_CONTAINERS, CONFIG_CAPTURE_YES };
+
 /// Something that is done where it is possible, or always, or never.
 enum config_choice { CONFIG_AUTO, CONFIG_YES, CONFIG_NO };
 
@@ -88,6 +92,8 @@ struct config {
 	struct config_rate rate_limit; ///< cores of one executable
 	struct config_rate user_rate_limit; ///< cores of one user
 	struct unitpatterns arm; ///< units whose Go programs are armed
+	unsigned int capture_binaries; ///< enum config_capture
+	struct config_size capture_max_use; ///< of them all together
 
 	// [Hook]
 	char *on_dump; ///< absolute path of a program; NULL: none

@@ -16,6 +16,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "common/binaries.h"
 #include "common/fd.h"
 #include "common/ipc.h"
 #include "common/turns.h"
@@ -135,6 +136,24 @@ void crashes_ended(struct crashes *c, const char *name)
 	if (p)
 		forget_pending(c, p);
 	begin_dumps(c);
+}
+
+void crashes_set_wanted(const struct crashes *c, const char *wanted)
+{
+	static const char fresh[] = "." BINARIES_WANTED; // no name of a folder of a crash
+	if (!wanted) {
+		if (unlinkat(c->dirfd, BINARIES_WANTED, 0) < 0 && errno != ENOENT)
+			manager_log(LOG_WARNING, "hooks still keep programs: %s", strerror(errno));
+		return;
+	}
+	_cleanup_close_ int fd =
+		openat(c->dirfd, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : snap_write_all(fd, wanted, strlen(wanted));
+	if (r == 0 && renameat(c->dirfd, fresh, c->dirfd, BINARIES_WANTED) < 0)
+		r = -errno;
+	if (r < 0)
+		manager_log(LOG_WARNING, "hooks are not told which programs to keep: %s",
+			    strerror(-r));
 }
 
 bool crashes_keep(struct crashes *c, const struct crashkept_core *core, uint64_t max_bytes)
@@ -351,6 +370,11 @@ static int on_message(sd_event_source *source _unused_, int fd, uint32_t events 
 	for (int i = 0; r == 0 && i < IPC_MAX_FDS; i++)
 		snap_closep(&fds[i]);
 	const char *folder = r == 0 ? json_get_text(message, "folder") : NULL;
+	if (*hook->folder && r == 0 && json_get_bool(message, "copied", false)) {
+		turns_remove(&hook->crashes->copying, &hook->turn);
+		give_turns(hook->crashes);
+		return 0;
+	}
 	if (folder && !*hook->folder && folder[0] == '.' && crashfolder_is_name(folder + 1))
 		on_hello(hook, folder, message);
 	else // it has done, or died, or says what is no hook's word

@@ -48,6 +48,10 @@ void crashes_try_again(struct crashes *crashes);
 struct json *crashes_decide(struct crashes *crashes, int folder, const struct json *facts,
 			    const struct json *place);
 
+/// Tells hooks of which processes they keep programs and libraries, also while there is no daemon:
+/// "containers", "yes", or NULL for none.
+void crashes_set_wanted(const struct crashes *crashes, const char *wanted);
+
 struct crashes_counts {
 	size_t copying; ///< hooks whose turn it is
 	size_t waiting; ///< hooks whose turn it is not

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/binaries.h"
 #include "common/clock.h"
 #include "common/coreaccess.h"
 #include "common/crashverdict.h"
@@ -44,6 +45,7 @@ struct crashjob {
 	struct procid *id;
 	struct store_draft *draft;
 	int stacks; ///< where the worker writes them
+	struct json *binaries; ///< that are kept with the draft, NULL: none were wanted
 	unsigned int attempt;
 	bool recorded; ///< by an attempt before, also of another daemon
 };
@@ -56,6 +58,7 @@ void crashjob_destroy(struct crashjob *job)
 	snap_closep(&job->stacks);
 	json_destroy(job->facts);
 	json_destroy(job->result);
+	json_destroy(job->binaries);
 	procid_destroy(job->id);
 	if (job->draft)
 		store_drop(job->draft);
@@ -204,6 +207,7 @@ static bool add_record(struct crashjob *job, const struct outcome *outcome)
 		.signal = signal_of(job),
 		.dumpable = dumpable_of(job),
 		.by_pidfd = json_get_bool(job->facts, "by_pidfd", false),
+		.binaries = outcome->entry ? job->binaries : NULL,
 		.rlimit_core = json_get_u64(job->facts, "rlimit", UINT64_MAX),
 		.hostname = json_get_text(job->facts, "hostname"),
 		.stacks = text,
@@ -376,6 +380,8 @@ static struct json *metadata_of(const struct crashjob *job, const struct json *m
 	json_set_shared(metadata, "result", made);
 	json_set_shared(metadata, "crash", job->facts);
 	json_set_shared(metadata, "capture", job->result);
+	if (job->binaries)
+		json_set_shared(metadata, "binaries", job->binaries);
 	if (stacks)
 		json_set(metadata, "stacks", TAKE_PTR(stacks));
 	return metadata;
@@ -506,6 +512,26 @@ static struct snap_error *begin_draft(struct crashjob *job, int core)
 	return err;
 }
 
+/// Keeps the programs and libraries that the hook has left, for the worker, too. Returns what the
+/// job points into, NULL for nothing.
+static struct json *keep_binaries(struct crashjob *job)
+{
+	_cleanup_(json_destroyp) struct json *list = crashfolder_read_json(
+		job->folder, BINARIES_FOLDER "/" BINARIES_LIST, BINARIES_LIST_MAX);
+	_cleanup_free_ char *path = NULL;
+	json_destroy(job->binaries);
+	job->binaries = NULL;
+	if (!list)
+		return NULL;
+	job->binaries = store_add_binaries(job->draft, job->folder, json_get(list, "files"),
+					   owner_reads(job), &path);
+	if (!path)
+		return NULL;
+	struct json *owner = json_new_object();
+	json_set_message(owner, "binaries", path);
+	return owner;
+}
+
 /// A power failure, or a file system without unnamed files, leaves one that never became a core.
 /// -EBADMSG then; another error may pass.
 static int check_core(int fd)
@@ -536,8 +562,11 @@ static struct snap_error *start(struct crashjob *job, bool *ret_hopeless)
 		return err;
 	snap_closep(&job->stacks);
 	job->stacks = memfd_create("stacks", MFD_CLOEXEC);
+	struct json *owner = keep_binaries(job);
 	struct job_request request = {
-		.job = { .flags = JOB_FINISH | JOB_SYNC |
+		.owner = owner,
+		.job = { .binaries = json_get_text(owner, "binaries"),
+			 .flags = JOB_FINISH | JOB_SYNC |
 				  (config->compress ? JOB_COMPRESS : JOB_STREAM) |
 				  (job->attempt ? JOB_NO_SUMMARY : 0U),
 			 .level = (int)config->compress,

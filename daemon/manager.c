@@ -165,6 +165,15 @@ static void schedule_retention(struct manager *m)
 				RETENTION_USEC / 4, on_retention, m);
 }
 
+static void tell_hooks(const struct manager *m)
+{
+	static const char *const words[] = { [CONFIG_CAPTURE_NO] = NULL,
+					     [CONFIG_CAPTURE_CONTAINERS] = "containers",
+					     [CONFIG_CAPTURE_YES] = "yes" };
+	if (m->crashes)
+		crashes_set_wanted(m->crashes, words[m->config->capture_binaries]);
+}
+
 /// Puts the configuration into force.
 static void apply_config(struct manager *m)
 {
@@ -178,8 +187,11 @@ static void apply_config(struct manager *m)
 	if (m->store && !err) {
 		const struct retention_limits limits = limits_from(m->config, usage.fs_bytes);
 		store_set_limits(m->store, &limits);
+		store_set_binaries_limit(
+			m->store, config_size_bytes(m->config->capture_max_use, usage.fs_bytes));
 		retain(m);
 	}
+	tell_hooks(m);
 	snap_error_destroy(err);
 	schedule_retention(m);
 }
@@ -240,6 +252,7 @@ static void watch_crashes(struct manager *m, const char *store_path)
 	if (err)
 		manager_log(LOG_ERR, "crashes are not handled: %s", err->message);
 	snap_error_destroy(err);
+	tell_hooks(m);
 }
 
 static int on_hangup(sd_event_source *source _unused_, const struct signalfd_siginfo *si _unused_,

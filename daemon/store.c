@@ -35,6 +35,24 @@ enum store_kind store_kind_from_name(const char *name)
 
 // -- Opening ---------------------------------------------------------------------------------
 
+/// For the binaries: whose they are.
+static bool find_dump(void *userdata, uint64_t id, struct storebinaries_dump *ret)
+{
+	const struct store *store = userdata;
+	const struct store_entry *entry = store_get(store, id);
+	if (entry) {
+		*ret = (struct storebinaries_dump){ id, entry->usec, entry->uid, false };
+		return true;
+	}
+	for (const struct store_draft *draft = store->drafts; draft; draft = draft->next) {
+		if (draft->id != id)
+			continue;
+		*ret = (struct storebinaries_dump){ id, UINT64_MAX, draft->request.uid, true };
+		return true;
+	}
+	return false;
+}
+
 struct snap_error *store_create(const char *path, const struct retention_limits *limits,
 				struct store_report *ret_report, struct store **ret)
 {
@@ -52,8 +70,15 @@ struct snap_error *store_create(const char *path, const struct retention_limits 
 		err = storefile_lock(store->dirfd, path, &store->lock);
 	if (!err)
 		err = store_scan(store, &report);
+	if (!err)
+		err = storebinaries_create(store->dirfd, find_dump, store, &store->binaries);
 	if (err)
 		return err;
+	// What belongs to dumps that are not listed is not known to belong to none.
+	if (!report.beyond_limit)
+		storebinaries_sweep(store->binaries);
+	else
+		storebinaries_count(store->binaries);
 	if (ret_report)
 		*ret_report = report;
 	*ret = TAKE_PTR(store);
@@ -67,6 +92,7 @@ void store_destroy(struct store *store)
 	for (size_t i = 0; i < store->n_entries; i++)
 		free(store->entries[i]);
 	free(store->entries);
+	storebinaries_destroy(store->binaries);
 	snap_closep(&store->lock);
 	snap_closep(&store->dirfd);
 	free(store->path);
@@ -79,6 +105,11 @@ void store_set_limits(struct store *store, const struct retention_limits *limits
 	// The list is never longer than what it may take of our memory.
 	if (!store->limits.max_entries || store->limits.max_entries > STORE_MAX_ENTRIES)
 		store->limits.max_entries = STORE_MAX_ENTRIES;
+}
+
+void store_set_binaries_limit(struct store *store, uint64_t max_bytes)
+{
+	storebinaries_set_limit(store->binaries, max_bytes);
 }
 
 const char *store_path(const struct store *store)
@@ -154,6 +185,7 @@ void store_insert(struct store *store, struct store_entry *entry)
 void store_forget(struct store *store, const struct store_entry *entry)
 {
 	size_t i = find_index(store, entry);
+	storebinaries_remove(store->binaries, entry->id);
 	free(store->entries[i]);
 	store->n_entries--;
 	memmove(&store->entries[i], &store->entries[i + 1],
@@ -367,6 +399,7 @@ struct snap_error *store_usage(const struct store *store, struct store_usage *re
 		.free_bytes = st.f_blocks ? (uint64_t)st.f_bavail * st.f_frsize : INT64_MAX,
 		.fs_bytes = (uint64_t)st.f_blocks * st.f_frsize,
 	};
+	usage.binaries_bytes = storebinaries_bytes(store->binaries);
 	for (const struct store_draft *draft = store->drafts; draft; draft = draft->next)
 		usage.n_drafts++;
 	for (size_t i = 0; i < store->n_entries; i++)

@@ -20,6 +20,8 @@
  *   core.COMM.UID.BOOTID.PID.USEC[.zst]        the core (dumpname.h)
  *   core.COMM.UID.BOOTID.PID.USEC[.zst].json   the metadata
  *
+ * and, if programs and libraries are kept with crashes, the folder binaries (common/binaries.h).
+ *
  * Files have no name until they are complete. The metadata is linked first, then the core, then the
  * folder is synced: whoever sees a core sees a whole one with its metadata. Metadata alone is what
  * a crash between the two left, and is removed at the next start.
@@ -108,6 +110,8 @@ DEFINE_CLEANUP(struct store *, store_destroy);
 char *store_report_text(const struct store_report *report);
 /// New limits after a reload of the configuration, copied.
 void store_set_limits(struct store *store, const struct retention_limits *limits);
+/// How much all binaries may take on the disk; UINT64_MAX: as much as they like.
+void store_set_binaries_limit(struct store *store, uint64_t max_bytes);
 /// The folder as it was given, for messages; borrowed from the store.
 const char *store_path(const struct store *store);
 
@@ -149,6 +153,7 @@ struct store_draft {
 	struct store *store;
 	struct store_draft *next;
 	struct store_request request;
+	size_t n_binaries; ///< files that are kept with it
 	char *core_temp, *spool_temp; ///< names, where the file system knows no O_TMPFILE
 };
 
@@ -162,6 +167,15 @@ struct store_draft {
 struct snap_error *store_begin(struct store *store, const struct store_request *request,
 			       struct store_removals *removals, struct store_draft **ret)
 	_must_check_;
+/**
+ * Keeps what a hook has left in FOLDER/binaries with the dump (daemon/storebinaries.h).
+ *
+ * @files is the list of it; @owner_reads: the dump will get STORE_OWNER_READS. Returns what was
+ * kept, for the metadata; owned by the caller, NULL when out of memory. @ret_path, owned by the
+ * caller, is the folder, or NULL when nothing was kept. Once for each draft.
+ */
+struct json *store_add_binaries(struct store_draft *draft, int folder, const struct json *files,
+				bool owner_reads, char **ret_path);
 /// Gives up a draft; nothing of it stays. The caller has ended whoever writes to it.
 void store_drop(struct store_draft *draft);
 DEFINE_CLEANUP(struct store_draft *, store_drop);
@@ -181,6 +195,7 @@ struct store_facts {
 	const char *boot_id; ///< 32 lower-case hexadecimal digits
 	const char *exe, *unit, *hostname;
 	const char *mode; ///< how the memory was frozen: "copy"
+	size_t n_binaries; ///< filled in by store_publish()
 };
 
 /**
@@ -227,7 +242,7 @@ struct snap_error *store_open(const struct store *store, const struct store_entr
  *
  * {"id", "kind", "pid", "uid", "gid", "comm", "exe", "unit", "hostname", "boot_id",
  * "timestamp_usec", "signal", "rlimit", "mode", "partial", "owner_reads", "compressed",
- * "core_bytes", "disk_bytes", "file"}; what is unknown is missing. Texts are escaped as
+ * "binaries", "core_bytes", "disk_bytes", "file"}; what is unknown is missing. Texts are escaped as
  * json_set_text() does, but for "file", which is the path of the core.
  */
 struct snap_error *store_describe(const struct store *store, const struct store_entry *entry,
@@ -248,6 +263,7 @@ struct snap_error *store_retain(struct store *store, struct store_removals *remo
 struct store_usage {
 	size_t n_dumps, n_drafts;
 	uint64_t disk_bytes; ///< of all dumps
+	uint64_t binaries_bytes; ///< of what is kept with them, which is limited apart
 	uint64_t free_bytes; ///< of the file system, without what root has in reserve
 	uint64_t fs_bytes; ///< size of the file system; 0 when it does not know
 	struct retention_limits limits; ///< resolved

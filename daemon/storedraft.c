@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "common/clock.h"
+#include "common/coreaccess.h"
 #include "common/fd.h"
 #include "storefile.h"
 #include "storeimpl.h"
@@ -52,6 +56,24 @@ struct snap_error *store_begin(struct store *store, const struct store_request *
 	return NULL;
 }
 
+struct json *store_add_binaries(struct store_draft *draft, int folder, const struct json *files,
+				bool owner_reads, char **ret_path)
+{
+	struct store *store = draft->store;
+	char id[STOREID_SIZE], *path = NULL;
+	const struct storebinaries_dump dump = { .id = draft->id,
+						 .usec = snap_clock_ns(CLOCK_REALTIME) / 1000,
+						 .uid = draft->request.uid };
+	struct json *added = storebinaries_add(store->binaries, &dump,
+					       owner_reads && coreaccess_is_person(dump.uid),
+					       folder, files, &draft->n_binaries);
+	if (draft->n_binaries && asprintf(&path, "%s/" BINARIES_FOLDER "/%s", store->path,
+					  storeid_format(draft->id, id)) < 0)
+		path = NULL;
+	*ret_path = path;
+	return added;
+}
+
 void store_drop(struct store_draft *draft)
 {
 	if (!draft)
@@ -63,6 +85,8 @@ void store_drop(struct store_draft *draft)
 			break;
 		}
 	}
+	if (draft->n_binaries)
+		storebinaries_remove(store->binaries, draft->id);
 	storefile_drop_temp(store->dirfd, &draft->core_temp);
 	storefile_drop_temp(store->dirfd, &draft->spool_temp);
 	snap_closep(&draft->core);

@@ -32,6 +32,7 @@ static const struct fact {
 	{ "user.procsnap.mode", "mode", FACT_TEXT },
 	{ "user.procsnap.partial", "partial", FACT_BOOL },
 	{ "user.procsnap.owner_reads", "owner_reads", FACT_BOOL },
+	{ "user.procsnap.binaries", "binaries", FACT_NUMBER },
 };
 
 // -- As JSON ---------------------------------------------------------------------------------
@@ -75,6 +76,8 @@ struct json *storefacts_to_json(uint64_t id, const struct dumpname *name,
 	set_known_text(json, "mode", facts->mode);
 	json_set_bool(json, "partial", facts->flags & STORE_PARTIAL);
 	json_set_bool(json, "owner_reads", facts->flags & STORE_OWNER_READS);
+	if (facts->n_binaries)
+		json_set_u64(json, "binaries", facts->n_binaries);
 	return json;
 }
 
@@ -120,6 +123,7 @@ int storefacts_write(int fd, uint64_t id, const struct store_facts *facts)
 		set_attr(fd, "user.procsnap.owner_reads",
 			 facts->flags & STORE_OWNER_READS ? "1" : "0"),
 		set_attr(fd, "user.procsnap.mode", facts->mode),
+		facts->n_binaries ? set_number(fd, "user.procsnap.binaries", facts->n_binaries) : 0,
 		set_attr(fd, "user.coredump.hostname", facts->hostname),
 		set_attr(fd, "user.procsnap.unit", facts->unit),
 		set_attr(fd, "user.coredump.exe", facts->exe),

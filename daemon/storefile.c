@@ -191,15 +191,16 @@ static void free_acl(const acl_t *acl)
 		(void)acl_free(*acl);
 }
 
-/// Lets @uid read, in addition to whom the mode lets.
-static int grant_read(int fd, uid_t uid)
+/// Lets @uid read, and search if it is a @folder, in addition to whom the mode lets.
+static int grant_read(int fd, uid_t uid, bool folder)
 {
 	_cleanup_(free_acl) acl_t acl = acl_get_fd(fd);
 	acl_entry_t entry;
 	acl_permset_t permissions;
 	if (!acl || acl_create_entry(&acl, &entry) < 0 || acl_set_tag_type(entry, ACL_USER) < 0 ||
 	    acl_set_qualifier(entry, &uid) < 0 || acl_get_permset(entry, &permissions) < 0 ||
-	    acl_add_perm(permissions, ACL_READ) < 0 || acl_calc_mask(&acl) < 0 ||
+	    acl_add_perm(permissions, ACL_READ) < 0 ||
+	    (folder && acl_add_perm(permissions, ACL_EXECUTE) < 0) || acl_calc_mask(&acl) < 0 ||
 	    acl_set_fd(fd, acl) < 0)
 		return errno ? -errno : -EIO;
 	return 0;
@@ -210,7 +211,14 @@ int storefile_protect(int fd, uid_t uid, bool grant)
 	// A folder with the set-group-id bit would have given the file its own group.
 	if (fchown(fd, geteuid(), getegid()) < 0 || fchmod(fd, 0640) < 0)
 		return -errno;
-	return grant ? grant_read(fd, uid) : 0;
+	return grant ? grant_read(fd, uid, false) : 0;
+}
+
+int storefile_protect_folder(int fd, uid_t uid, bool grant)
+{
+	if (fchown(fd, geteuid(), getegid()) < 0 || fchmod(fd, 0750) < 0)
+		return -errno;
+	return grant ? grant_read(fd, uid, true) : 0;
 }
 
 int storefile_sync_folder(int dirfd)

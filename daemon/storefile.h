@@ -37,6 +37,8 @@ int storefile_link(int dirfd, int fd, char **temp, const char *name);
 void storefile_drop_temp(int dirfd, char **temp);
 /// Mode 0640, owned by us, and readable for @uid too if @grant; -EOPNOTSUPP when only that failed.
 int storefile_protect(int fd, uid_t uid, bool grant);
+/// The same of a folder, mode 0750.
+int storefile_protect_folder(int fd, uid_t uid, bool grant);
 /// fsync() of the folder.
 int storefile_sync_folder(int dirfd);
 /// Bytes that the file takes on the disk.

@@ -3,6 +3,7 @@
 
 #include "dumpname.h"
 #include "store.h"
+#include "storebinaries.h"
 
 /**
  * DOC: What the files of the store share
@@ -23,6 +24,7 @@ struct store {
 	struct store_entry **entries; ///< oldest first, each allocated
 	size_t n_entries, size;
 	struct store_draft *drafts; ///< being made now
+	struct storebinaries *binaries;
 };
 
 /// An entry outside the list, of the file @name and its @facts; NULL when out of memory.

@@ -193,6 +193,7 @@ static struct snap_error *prepare(struct publication *pub, struct json *metadata
 	snap_closep(&pub->draft->spool);
 	pub->draft->spool = -EBADF;
 	pub->draft->request.spool_bytes = pub->draft->request.core_bytes = 0;
+	pub->facts.n_binaries = pub->draft->n_binaries;
 	struct snap_error *err = choose_name(pub);
 	if (!err)
 		err = label_core(pub);
@@ -221,6 +222,7 @@ struct snap_error *store_publish(struct store_draft *draft, const struct store_f
 	if (err)
 		return err;
 	store_insert(pub.store, TAKE_PTR(pub.entry));
+	draft->n_binaries = 0; // they are the dump's now
 	*ret = room.fresh;
 	// The dump is there. What could not be removed now is so before the next one.
 	snap_error_destroy(store_make_room(pub.store, &room, removals));

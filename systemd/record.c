@@ -231,6 +231,22 @@ static void add_packages(struct record *record, const struct record_crash *crash
 			 strlen(crash->package_version));
 }
 
+/// A line for each: its build ID and its name.
+static void add_binaries(struct record *record, const struct json *binaries)
+{
+	enum { LINES_MAX = 64 << 10 }; // some hundreds
+	_cleanup_strbuf_ struct strbuf lines = { 0 };
+	for (size_t i = 0; i < json_length(binaries) && lines.len < LINES_MAX; i++) {
+		const struct json *file = json_at(binaries, i);
+		const char *name = json_get_text(file, "name"), *id = json_get_text(file, "build_id");
+		if (name && !json_get(file, "why"))
+			(void)strbuf_addf(&lines, "%s%s %s", lines.len ? "\n" : "", id ? id : "-",
+					  name);
+	}
+	if (lines.len)
+		add_bytes(record, "PROCSNAP_BINARIES", lines.data, lines.len);
+}
+
 static void add_crash(struct record *record, const struct record_crash *crash)
 {
 	add_u64(record, "COREDUMP_SIGNAL", (uint64_t)MAX(crash->signal, 0));
@@ -242,6 +258,7 @@ static void add_crash(struct record *record, const struct record_crash *crash)
 	if (crash->suppressed)
 		add_u64(record, "PROCSNAP_SUPPRESSED", crash->suppressed);
 	add_text(record, "PROCSNAP_DEGRADED", crash->degraded);
+	add_binaries(record, crash->binaries);
 }
 
 static void add_dump(struct record *record, const struct record_dump *dump)

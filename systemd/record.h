@@ -72,6 +72,9 @@ struct record_crash {
 	/// Object keyed by the name of a module: {"buildId", "name", "version", ...}, or NULL.
 	const struct json *packages;
 	const char *package_name, *package_version; ///< of the program, or NULL
+	/// Programs and libraries that are kept with the core: {"name", "build_id"} each, of which
+	/// those with "why" are not kept; or NULL.
+	const struct json *binaries;
 	uint64_t suppressed; ///< crashes like this one without a core, since the last one
 	/// What could not be done as it should: words such as "stream", "partial", "record",
 	/// separated by blanks, or NULL.

@@ -124,6 +124,14 @@ void answer_deinit(struct answer *answer)
 	*answer = ANSWER_NULL;
 }
 
+void ask_copied(int sock)
+{
+	_cleanup_(json_destroyp) struct json *copied = json_new_object();
+	json_set_bool(copied, "copied", true);
+	if (sock >= 0)
+		(void)ipc_send(sock, copied, NULL, 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void ask_done(int sock, const struct folder *folder)
 {
 	_cleanup_(json_destroyp) struct json *done = json_new_object();

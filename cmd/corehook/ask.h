@@ -17,6 +17,8 @@
  *   daemon   {"wait": true, "answer": {...}}: it is there, and it is somebody else's turn; what it
  *            will say then
  *   daemon   {"action": "keep" | "stacks" | "drop", "max_bytes": N, ...}, daemon/crashask.h
+ *   hook     {"copied": true}, if it has something else to do before its folder is complete: others
+ *            may copy meanwhile
  *   hook     {"done": "USEC.PID"}
  * A copier that goes on for one that was killed adds "answer": {...}, what that was told, so that
  * the crash is not counted twice.
@@ -50,6 +52,9 @@ struct answer {
 void ask_daemon(const struct crash *crash, const struct folder *folder, const struct json *place,
 		struct share *share, struct answer *ret);
 void answer_deinit(struct answer *answer);
+/// Tells the daemon that the process has been let go, and it is the turn of others. @sock stays the
+/// caller's, and may be -EBADF.
+void ask_copied(int sock);
 /// Tells the daemon that the folder is complete. Takes @sock.
 void ask_done(int sock, const struct folder *folder);
 /// Has the daemon record @crash, of which there will be no core: @why. @elsewhere, or -EBADF, is a

@@ -222,7 +222,7 @@ struct snap_error *folder_link_core(const struct folder *folder, int core)
 		       NULL;
 }
 
-struct snap_error *folder_publish(struct folder *folder, const struct json *result)
+struct snap_error *folder_write_result(const struct folder *folder, const struct json *result)
 {
 	(void)unlinkat(folder->fd, "result", 0);
 	int r = write_json(folder, "result", result);
@@ -230,9 +230,13 @@ struct snap_error *folder_publish(struct folder *folder, const struct json *resu
 		(void)unlinkat(folder->fd, "result", 0);
 		r = 0;
 	}
-	if (r < 0)
-		return snap_error_errno(snap_code_from_errno(-r), -r, "cannot write %s/result",
-					folder->name);
+	return r < 0 ? snap_error_errno(snap_code_from_errno(-r), -r, "cannot write %s/result",
+					folder->name) :
+		       NULL;
+}
+
+struct snap_error *folder_publish(struct folder *folder)
+{
 	if (folder->name[0] != '.')
 		return NULL;
 	char name[sizeof(folder->name)];

@@ -15,6 +15,7 @@
  *   auxv     the auxiliary vector that is in the core
  *   core     the core, not compressed; missing when policy wanted none
  *   result   what the hook did and found, JSON
+ *   binaries/ programs and libraries, if they are kept (cmd/corehook/binaries.h)
  * The hook holds a lock (flock) on the folder as long as it lives, so a folder with a dot that
  * nobody has locked is of a hook that was killed: all that is known of that crash is in it.
  */
@@ -44,6 +45,9 @@ int folder_write(const struct folder *folder, const char *name, const void *data
 int folder_open_core(const struct folder *folder);
 /// Gives @core, from folder_open_core(), its name.
 struct snap_error *folder_link_core(const struct folder *folder, int core) _must_check_;
-/// Writes @result, and takes the dot away. The folder is the daemon's then.
-struct snap_error *folder_publish(struct folder *folder, const struct json *result) _must_check_;
+/// Writes @result, in place of one before. All that is needed for a record is there then.
+struct snap_error *folder_write_result(const struct folder *folder,
+				       const struct json *result) _must_check_;
+/// Takes the dot away. The folder is the daemon's then.
+struct snap_error *folder_publish(struct folder *folder) _must_check_;
 void folder_deinit(struct folder *folder);

@@ -51,8 +51,7 @@ static bool is_wide(const struct head *head)
 	return head->snap.process.machine.elf_class == ELFCLASS64;
 }
 
-/// Is it a file of the program itself?
-static bool is_program(const struct head *head, const struct snap_mapping *map)
+bool place_is_program(const struct head *head, const struct snap_mapping *map)
 {
 	const struct snap_process *p = &head->snap.process;
 	struct span auxv = span_of(p->auxv, p->auxv_size);
@@ -157,7 +156,7 @@ struct json *place_describe(const struct crash *crash, const struct head *head)
 	bool by_itself = head->facts.si_code <= 0;
 	json_set_u64(json, "signal", (uint64_t)head->facts.signal);
 	bool tells = map && !by_itself;
-	uint64_t callers = tells || (map && is_program(head, map)) ?
+	uint64_t callers = tells || (map && place_is_program(head, map)) ?
 				   0 :
 				   hash_callers(crash, head, map);
 	if (!tells && !callers)

@@ -24,3 +24,5 @@
 
 /// {"signal", "module" (escaped), "offset", "callers"}, as far as known; owned by the caller.
 struct json *place_describe(const struct crash *crash, const struct head *head);
+/// Is what is mapped there the program itself, and no library?
+bool place_is_program(const struct head *head, const struct snap_mapping *map);

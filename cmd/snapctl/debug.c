@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "captured.h"
 #include "client.h"
 #include "common/fd.h"
 #include "common/str.h"
@@ -31,7 +33,8 @@ static void print_help(void)
 	printf("Usage: snapctl debug [OPTION...] ID|CORE [gdb|dlv|lldb]\n\n"
 	       "Starts a debugger on a dump from the store, or on a core. Without a name it is\n"
 	       "delve for Go programs where it is installed, else gdb, else lldb. The core is\n"
-	       "decompressed into a file without a name, which ends with the debugger.\n\n"
+	       "decompressed into a file without a name, which ends with the debugger. Programs\n"
+	       "and libraries that were kept with it are used.\n\n"
 	       "Options:\n");
 	options_print(rows, ARRAY_SIZE(rows), stdout);
 }
@@ -111,23 +114,70 @@ static struct snap_error *open_plain(int core, int *ret)
 	return NULL;
 }
 
-static struct snap_error *start(const char *debugger, const char *exe, int fd)
+/// What is debugged.
+struct session {
+	const char *debugger, *exe;
+	int core; ///< decompressed
+	struct captured_root root; ///< of what was kept with it
+};
+
+static void exec_debugger(const struct session *s)
 {
-	char path[32];
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	(void)fcntl(fd, F_SETFD, 0); // it stays open in the debugger
-	const char *gdb[] = { "gdb", exe, "-c", path, NULL };
-	const char *dlv[] = { "dlv", "core", exe, path, NULL };
-	const char *lldb[] = { "lldb", exe, "-c", path, NULL };
-	const char **command = !strcmp(debugger, "dlv")	 ? dlv :
-			       !strcmp(debugger, "lldb") ? lldb :
-							   gdb;
-	command[0] = debugger;
+	char core[32];
+	_cleanup_free_ char *sysroot = NULL, *search = NULL;
+	bool kept = s->root.path;
+	if (kept && (asprintf(&sysroot, "set sysroot %s/root", s->root.path) < 0 ||
+		     asprintf(&search, "set solib-search-path %s/libraries", s->root.path) < 0))
+		return;
+	(void)snprintf(core, sizeof(core), "/proc/self/fd/%d", s->core);
+	(void)fcntl(s->core, F_SETFD, 0); // it stays open in the debugger
+	// Not as debug-file-directory: gdb runs scripts that are in files below that.
+	const char *gdb[] = { "gdb", s->exe, "-c", core, NULL };
+	const char *gdb_kept[] = { "gdb",  "-iex", sysroot, "-iex", search,
+				   s->exe, "-c",   core,    NULL };
+	const char *dlv[] = { "dlv", "core", s->exe, core, NULL };
+	const char *lldb[] = { "lldb", s->exe, "-c", core, NULL };
+	const char **command = !strcmp(s->debugger, "dlv")  ? dlv :
+			       !strcmp(s->debugger, "lldb") ? lldb :
+			       kept			    ? gdb_kept :
+							      gdb;
+	command[0] = s->debugger;
 	sigset_t none;
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	execvp(debugger, (char *const *)(uintptr_t)command);
-	return snap_error_errno(SNAP_FAILED, errno, "cannot start '%s'", debugger);
+	execvp(s->debugger, (char *const *)(uintptr_t)command);
+}
+
+/// The same, and waits for its end: the links are removed then. Signals of the terminal are the
+/// debugger's, which has the terminal together with us.
+static struct snap_error *run_debugger(const struct session *s)
+{
+	int status = 0;
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGQUIT, SIG_IGN);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)signal(SIGINT, SIG_DFL);
+		(void)signal(SIGQUIT, SIG_DFL);
+		exec_debugger(s);
+		fprintf(stderr, "snapctl: cannot start '%s'\n", s->debugger);
+		_exit(127);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot start '%s'", s->debugger);
+	return WIFEXITED(status) && !WEXITSTATUS(status) ?
+		       NULL :
+		       snap_error_new(SNAP_FAILED, "'%s' has failed", s->debugger);
+}
+
+static struct snap_error *start(const struct session *s)
+{
+	if (s->root.path)
+		return run_debugger(s);
+	exec_debugger(s);
+	return snap_error_errno(SNAP_FAILED, errno, "cannot start '%s'", s->debugger);
 }
 
 /// Opens the core, and finds out what is known about it.
@@ -141,24 +191,44 @@ static struct snap_error *find(const struct debug_args *args, int *ret_core, str
 		       NULL;
 }
 
+/// What was kept with the core; without it, what is on this machine has to do.
+static void find_kept(const struct debug_args *args, const struct json *entry, int core,
+		      struct captured_root *ret)
+{
+	const char *file = json_get_text(entry, "file");
+	_cleanup_free_ char *folder = captured_find(core, file ? file : args->what);
+	struct snap_error *err = folder ? captured_root_create(folder, ret) : NULL;
+	if (err)
+		fprintf(stderr, "snapctl: %s; what was kept with the core is not used\n",
+			err->message);
+	snap_error_destroy(err);
+}
+
 static struct snap_error *run(const struct debug_args *args)
 {
 	_cleanup_(json_destroyp) struct json *reply = NULL;
 	_cleanup_close_ int core = -EBADF;
-	int plain = -EBADF;
+	struct session s = { .core = -EBADF };
 	struct snap_error *err = find(args, &core, &reply);
 	if (err)
 		return err;
+	const struct json *entry = json_get(reply, "entry");
 	const struct json *result = json_get(json_get(reply, "metadata"), "result");
-	const char *known = json_get_text(json_get(reply, "entry"), "exe");
-	const char *exe = args->exe ? args->exe : known;
-	const char *debugger = args->debugger ? args->debugger : choose(json_get(result, "go"));
-	if (!debugger)
+	s.debugger = args->debugger ? args->debugger : choose(json_get(result, "go"));
+	if (!s.debugger)
 		return snap_error_new(SNAP_FAILED, "no debugger is installed: apt install gdb");
-	if (!exe)
-		return snap_error_new(SNAP_USAGE, "which program was it? Give --exe=FILE");
-	err = open_plain(core, &plain);
-	return err ? err : start(debugger, exe, plain);
+	find_kept(args, entry, core, &s.root);
+	s.exe = args->exe	? args->exe :
+		s.root.program	? s.root.program :
+				  json_get_text(entry, "exe");
+	if (!s.exe)
+		err = snap_error_new(SNAP_USAGE, "which program was it? Give --exe=FILE");
+	if (!err)
+		err = open_plain(core, &s.core);
+	if (!err)
+		err = start(&s);
+	captured_root_destroy(&s.root);
+	return err;
 }
 
 int verb_debug(int argc, char *argv[])

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "captured.h"
 #include "client.h"
 #include "common/analysis.h"
 #include "common/fd.h"
@@ -40,10 +41,12 @@ static struct snap_error *read_core(struct reading *r, struct json *request)
 	const char *what = r->source->what;
 	const struct analysis_callbacks callbacks = { on_open, on_line, r };
 	_cleanup_(analysis_destroyp) struct analysis *analysis = NULL;
+	_cleanup_(json_destroyp) struct json *reply = NULL;
+	_cleanup_free_ char *binaries = NULL;
 	_cleanup_close_ int fd = -EBADF;
 	struct snap_error *err = NULL;
 	if (client_is_id(what) && client_is_there()) {
-		err = client_get(what, NULL, &fd);
+		err = client_get(what, &reply, &fd);
 		if (err)
 			return err;
 	} else {
@@ -52,11 +55,14 @@ static struct snap_error *read_core(struct reading *r, struct json *request)
 	if (fd < 0)
 		return snap_error_errno(errno == EACCES ? SNAP_NOT_PERMITTED : SNAP_FAILED, errno,
 					"cannot open '%s'", what);
+	const char *file = json_get_text(json_get(reply, "entry"), "file");
+	r->opener.binaries = binaries = captured_find(fd, file ? file : what);
 	json_set_bool(request, "attached", r->source->attached);
 	const int fds[ANALYSIS_FD_MAX] = { fd, -EBADF };
 	err = analysis_create(&analysis);
 	if (!err)
 		err = analysis_run(analysis, fds, request, &callbacks, 0);
+	r->opener.binaries = NULL;
 	return snap_error_wrap(err, "'%s'", what);
 }
 

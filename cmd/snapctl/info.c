@@ -83,7 +83,7 @@ static int on_line(void *userdata, const char *kind, const struct json *value)
 }
 
 /// What the file system says of it: {"path", "bytes", "bytes_on_disk", "modified_ns"}; the store
-/// adds "kind" and "signal".
+/// adds "kind", "signal" and "binaries" (common/binaries.h).
 static struct json *file_json(const char *path)
 {
 	enum { BLOCK = 512 };
@@ -96,7 +96,10 @@ static struct json *file_json(const char *path)
 		snap_error_destroy(client_get(path, &stored, &fd));
 	const struct json *entry = json_get(stored, "entry");
 	const char *file = json_get_text(entry, "file"), *kind = json_get_text(entry, "kind");
+	const struct json *binaries = json_get(json_get(stored, "metadata"), "binaries");
 	json_set_text(json, "path", file ? file : path);
+	if (json_length(binaries))
+		json_set_shared(json, "binaries", binaries);
 	if (kind) {
 		json_set_text(json, "kind", kind);
 		json_set_u64(json, "signal", json_get_u64(entry, "signal", 0));

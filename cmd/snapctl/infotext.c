@@ -51,6 +51,33 @@ static void print_kind(const struct infotext *t)
 	fputc('\n', t->out);
 }
 
+/// Programs and libraries that were kept with it, and what was not.
+static void print_binaries(const struct infotext *t)
+{
+	const struct json *files = json_get(t->file, "binaries");
+	char bytes[16];
+	uint64_t sum = 0, kept = 0;
+	for (size_t i = 0; i < json_length(files); i++) {
+		kept += !json_get(json_at(files, i), "why");
+		sum += json_get_u64(json_at(files, i), "bytes", 0);
+	}
+	if (!json_length(files))
+		return;
+	label(t, "Binaries");
+	fprintf(t->out, "%" PRIu64 " kept, %s\n", kept, snap_format_bytes(sum, bytes));
+	for (size_t i = 0; i < json_length(files); i++) {
+		const struct json *file = json_at(files, i);
+		const char *why = json_get_text(file, "why"), *id = json_get_text(file, "build_id");
+		label(t, "");
+		fputs(gotext_of(file, "name"), t->out);
+		if (why)
+			fprintf(t->out, " (not kept: %s)", gotext_safe(why));
+		else if (id)
+			fprintf(t->out, " (%.12s)", gotext_safe(id));
+		fputc('\n', t->out);
+	}
+}
+
 static void print_process(const struct infotext *t, const struct json *core)
 {
 	const char *args = json_get_text(core, "args");
@@ -149,6 +176,7 @@ static void print_core(struct infotext *t, const struct json *core)
 	t->has_core = true;
 	print_file(t, core);
 	print_kind(t);
+	print_binaries(t);
 	print_process(t, core);
 	print_time(t, core);
 	print_maker(t, core);

@@ -60,11 +60,14 @@ static int open_process(const struct pidref *ref)
 	return fd >= 0 && pidref_verify(ref) == 0 ? fd : -EBADF;
 }
 
-struct snap_error *attach_summary(int fd, const struct pidref *ref, struct json **ret)
+struct snap_error *attach_summary(int fd, const struct pidref *ref, const char *binaries,
+				  struct json **ret)
 {
 	_cleanup_(json_destroyp) struct json *request = json_new_object();
 	_cleanup_close_ int piddir = ref ? open_process(ref) : -EBADF;
-	struct attaching a = { .opener = { .piddir = piddir, .wary = !ref } };
+	struct attaching a = { .opener = { .binaries = binaries,
+					  .piddir = piddir,
+					  .wary = !ref } };
 	const struct analysis_callbacks callbacks = { on_open, on_line, &a };
 	struct summary small;
 	summary_init(&a.summary, ATTACHED_MAX_BYTES);

@@ -38,9 +38,9 @@ static int on_open(void *userdata, const char *name, const char *build_id, bool 
 	return opener_open(userdata, name, build_id, is_program);
 }
 
-static struct snap_error *find_stacks(int core, int file)
+static struct snap_error *find_stacks(int core, int file, const char *binaries)
 {
-	struct opener opener = { .piddir = -EBADF, .wary = true };
+	struct opener opener = { .binaries = binaries, .piddir = -EBADF, .wary = true };
 	const struct stacks_request request = { .open = on_open,
 						.userdata = &opener,
 						.deadline_ns = STACKS_NS };
@@ -63,8 +63,8 @@ struct snap_error *finish(const struct delivery *delivery, int stacks, struct js
 		delivery->phase(delivery->userdata, "analysing", 0);
 		if (is_wide(delivery->spool))
 			warn(warnings, "no summary of goroutines is attached",
-			     attach_summary(delivery->spool, NULL, &go));
-		warn(warnings, "there are no native stacks", find_stacks(delivery->spool, stacks));
+			     attach_summary(delivery->spool, NULL, delivery->job->binaries, &go));
+		warn(warnings, "there are no native stacks", find_stacks(delivery->spool, stacks, delivery->job->binaries));
 	}
 	struct snap_error *err = deliver(delivery);
 	(void)fstat(delivery->spool, &st);
