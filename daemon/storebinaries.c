@@ -302,7 +302,8 @@ static bool list_shares(const struct storebinaries *b, struct shares *s)
 static bool push_out(struct storebinaries *b, const struct storebinaries_dump *dump, uint64_t bytes)
 {
 	_cleanup_(shares_deinit) struct shares s = { 0 };
-	const struct retention_limits limits = { .max_use = b->max_bytes };
+	// 0 would be no limit.
+	const struct retention_limits limits = { .max_use = MAX(b->max_bytes, UINT64_C(1)) };
 	const struct retention_state state = { .now_usec = dump->usec, .free_bytes = INT64_MAX };
 	struct retention_result result;
 	if (!add_share(&s, dump, bytes) || !list_shares(b, &s))
@@ -323,6 +324,14 @@ static bool fits(const struct storebinaries *b, uint64_t need)
 	       (need <= b->max_bytes && b->bytes <= b->max_bytes - need);
 }
 
+void storebinaries_retain(struct storebinaries *b)
+{
+	const struct storebinaries_dump nobody = { .uid = (uid_t)-1, .is_draft = true };
+	storebinaries_count(b);
+	for (int i = 0; i < ROUNDS && !fits(b, 0); i++)
+		if (!push_out(b, &nobody, 0))
+			break;
+}
 
 // ---- adding ----------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ struct snap_error *storebinaries_create(int dirfd, storebinaries_find find, void
 					struct storebinaries **ret) _must_check_;
 /// Accepts NULL.
 void storebinaries_destroy(struct storebinaries *binaries);
-/// UINT64_MAX: none. Counts from the next storebinaries_add() on.
+/// UINT64_MAX: none. What is beyond it stays until storebinaries_retain(), or the next dump.
 void storebinaries_set_limit(struct storebinaries *binaries, uint64_t max_bytes);
 /// Bytes that all contents take on the disk.
 uint64_t storebinaries_bytes(const struct storebinaries *binaries);
@@ -63,6 +63,8 @@ struct json *storebinaries_add(struct storebinaries *binaries,
 void storebinaries_remove(struct storebinaries *binaries, uint64_t id);
 /// Removes what belongs to dumps that are not there any more, and counts the rest.
 void storebinaries_sweep(struct storebinaries *binaries);
-/// Removes contents that no dump has, and counts the rest: a hook may have held one when its last
-/// dump went.
+/// Removes contents that no dump has (a hook may have held one when its last dump went), and counts
+/// the rest.
 void storebinaries_count(struct storebinaries *binaries);
+/// The same, and then what is beyond the limit.
+void storebinaries_retain(struct storebinaries *binaries);

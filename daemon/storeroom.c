@@ -270,6 +270,6 @@ struct snap_error *store_retain(struct store *store, struct store_removals *remo
 {
 	const struct store_room room = { 0 };
 	forget_vanished(store);
-	storebinaries_count(store->binaries);
+	storebinaries_retain(store->binaries);
 	return store_make_room(store, &room, removals);
 }

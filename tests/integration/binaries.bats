@@ -17,7 +17,6 @@ write_sources() {
 		#ifndef WHAT
 		#define WHAT 1
 		#endif
-		const char *const what = "content " "" ;
 		volatile int which = WHAT;
 		void __attribute__((noinline)) library_function(int *p)
 		{
@@ -27,6 +26,7 @@ write_sources() {
 	END
 	cat >"$DIR/program.c" <<-'END'
 		#include <fcntl.h>
+		#include <stdio.h>
 		#include <stdlib.h>
 		#include <string.h>
 		#include <sys/mman.h>
@@ -140,7 +140,7 @@ backtrace() { # WHAT
 	# The record was made without the tree, too.
 	meta_has '[.stacks.threads[0].frames[].symbol] | contains(["library_function", "program_function"])'
 	backtrace
-	grep -F "libthing.so.1" "$DIR/gdb"
+	[ "$(grep -c '  Yes  ' "$DIR/gdb")" = 3 ] || fail "$(cat "$DIR/gdb")"
 	# The links for gdb are gone with it.
 	[ -z "$(find /var/tmp -maxdepth 1 -name 'procsnap-debug.*' -newer "$DIR/gdb")" ]
 	backtrace "$FILE"
@@ -253,6 +253,7 @@ backtrace() { # WHAT
 	# What does not fit at all is left out, and the dump is there.
 	daemon_config '[Crash]' DuplicateLimit=infinity CaptureBinaries=containers CaptureMaxUse=1M
 	"$SNAPCTL" reload
+	[ "$(du -s --block-size=1K "$STORE/binaries" | cut -f1)" -le 1100 ]
 	crash_inside "$DIR/c/one" 0
 	recorded
 	[[ $(why_not /bin/program) == *CaptureMaxUse=* ]]
@@ -336,7 +337,7 @@ backtrace() { # WHAT
 	[ "$(du -m "$(kept /tmp/sparse)" | cut -f1)" -le 1 ]
 	never kept /tmp/text
 	[[ $(why_not /tmp/broken) == *"no ELF"* ]]
-	cmp "$DIR/program" "$(kept '/tmp/swapped (deleted)')"
+	cmp "$DIR/program" "$(kept '/tmp/was (deleted)')"
 	cmp "$DIR/libthing.so.1" "$(kept 'me')"
 	backtrace
 	daemon_lives
