@@ -264,6 +264,8 @@ static void set_usage(const struct manager *manager, struct json *reply)
 	if (usage.limits.keep_free)
 		json_set_u64(reply, "storeKeepFreeBytes", usage.limits.keep_free);
 	json_set_u64(reply, "storeFreeBytes", usage.free_bytes);
+	if (usage.binaries_bytes)
+		json_set_u64(reply, "storeBinariesBytes", usage.binaries_bytes);
 }
 
 static void set_crashes(const struct manager *manager, struct json *reply)

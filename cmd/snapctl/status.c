@@ -162,6 +162,7 @@ static void print_status(const struct json *status)
 	       (unsigned long long)json_get_u64(status, "storeDumps", 0));
 	print_bytes(status, "Used", "storeBytes");
 	print_bytes(status, "At most", "storeMaxBytes");
+	print_bytes(status, "Binaries", "storeBinariesBytes");
 	print_bytes(status, "Free", "storeFreeBytes");
 	print_bytes(status, "Kept free", "storeKeepFreeBytes");
 	print_crashes(status);

@@ -439,6 +439,22 @@ static void check_key(const char *manual, const struct config_key *key)
 		fail_msg("no \"%s\" in \"%s\"", words, text);
 }
 
+static void test_capture(void **state _unused_)
+{
+	static const char *const captures[] = { "no", "containers", "yes" };
+	char text[64];
+	for (unsigned int i = 0; i < ARRAY_SIZE(captures); i++) {
+		(void)snprintf(text, sizeof(text), "[Crash]\nCaptureBinaries=%s\n", captures[i]);
+		_cleanup_(config_destroyp) struct config *config = parse(text);
+		assert_int_equal(config->capture_binaries, i);
+		assert_int_equal(config->capture_max_use.bytes, UINT64_C(1) << 30);
+	}
+	_cleanup_(config_destroyp) struct config *config =
+		parse("[Crash]\nCaptureMaxUse=infinity\n");
+	assert_int_equal(config->capture_binaries, CONFIG_CAPTURE_NO);
+	assert_true(config_size_bytes(config->capture_max_use, 100) == CONFIG_INFINITY);
+}
+
 static void test_words(void **state _unused_)
 {
 	static const char *const handlers[] = { "no", "pipe", "socket" };
@@ -481,7 +497,8 @@ int main(void)
 		cmocka_unit_test(test_arm),
 		  cmocka_unit_test(test_no_files),
 		cmocka_unit_test(test_precedence), cmocka_unit_test(test_broken_file),
-		cmocka_unit_test(test_words),	   cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_capture),	   cmocka_unit_test(test_manual),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

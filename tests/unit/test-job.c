@@ -41,6 +41,18 @@ static void test_round_trip(void **state _unused_)
 			     .level = 19 });
 }
 
+static void test_binaries(void **state _unused_)
+{
+	const struct job job = { .flags = JOB_FINISH, .binaries = "/var/lib/procsnap/binaries/x" };
+	_cleanup_(json_destroyp) struct json *json = job_to_json(&job);
+	struct job back;
+	assert_int_equal(job_from_json(json, &back), 0);
+	assert_string_equal(back.binaries, job.binaries);
+	_cleanup_(json_destroyp) struct json *none = job_to_json(&(struct job){ 0 });
+	assert_int_equal(job_from_json(none, &back), 0);
+	assert_null(back.binaries);
+}
+
 static int parse(const char *text, struct job *ret)
 {
 	_cleanup_(json_destroyp) struct json *json = json_parse(text, strlen(text));
@@ -167,7 +179,8 @@ static void test_ok_is_no_error(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_binaries),     cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_too_wide),       cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_escaped_once),   cmocka_unit_test(test_foreign_errors),
 		cmocka_unit_test(test_ok_is_no_error),

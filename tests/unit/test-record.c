@@ -296,6 +296,22 @@ static void test_crash(void **state _unused_)
 	assert_field(copy, "MESSAGE", record_field(record, "MESSAGE", NULL));
 }
 
+static void test_binaries(void **state _unused_)
+{
+	static const char text[] =
+		"{\"l\": [{\"name\": \"/bin/x\", \"build_id\": \"abcd\"},"
+		"{\"name\": \"/lib/huge\", \"why\": \"it is too large\"}, {\"name\": \"/lib/y\"}]}";
+	_cleanup_(json_destroyp) struct json *json = json_parse(text, sizeof(text) - 1);
+	struct record_crash crash = { .signal = 6, .binaries = json_get(json, "l") };
+	const struct procid id = example();
+	struct record_dump dump = crash_dump(&crash);
+	_cleanup_(record_destroyp) struct record *record = make(&id, &dump);
+	assert_field(record, "PROCSNAP_BINARIES", "abcd /bin/x\n- /lib/y");
+	crash.binaries = NULL;
+	_cleanup_(record_destroyp) struct record *without = make(&id, &dump);
+	assert_null(record_field(without, "PROCSNAP_BINARIES", NULL));
+}
+
 static void test_signal_names(void **state _unused_)
 {
 	const struct {
@@ -669,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_summary),
 		cmocka_unit_test(test_long_message),
 		cmocka_unit_test(test_crash),
+		cmocka_unit_test(test_binaries),
 		cmocka_unit_test(test_signal_names),
 		cmocka_unit_test(test_hostile_crash),
 		cmocka_unit_test(test_long_stacks),
