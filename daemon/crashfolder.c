@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/binaries.h"
 #include "common/fd.h"
 
 static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -62,6 +63,24 @@ struct json *crashfolder_read_json(int folder, const char *name, size_t max)
 int crashfolder_open_core(int folder)
 {
 	return open_file(folder, "core", O_RDWR);
+}
+
+uint64_t crashfolder_binaries_bytes(int folder)
+{
+	int fd = openat(folder, BINARIES_FOLDER, dir_flags);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *d;
+	struct stat st;
+	uint64_t bytes = 0;
+	while (dir && (d = readdir(dir)))
+		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_nlink == 1)
+			bytes += (uint64_t)st.st_blocks * 512;
+	if (dir)
+		(void)closedir(dir);
+	else
+		snap_closep(&fd);
+	return bytes;
 }
 
 int crashfolder_set_recorded(int folder)

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/json.h"
 
@@ -25,6 +26,9 @@ struct json *crashfolder_read_json(int folder, const char *name, size_t max);
 char *crashfolder_read(int folder, const char *name, size_t max, size_t *ret_len);
 /// The core, to read and write; -errno.
 int crashfolder_open_core(int folder);
+/// Bytes that the programs and libraries in it take on the disk, but for those that the store has,
+/// too (common/binaries.h).
+uint64_t crashfolder_binaries_bytes(int folder);
 /**
  * Marks a folder whose crash has a record already, though its dump is not made yet. Returns 0 or a
  * negative errno.

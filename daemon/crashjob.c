@@ -342,10 +342,11 @@ static bool keep_core(struct crashjob *job)
 	uint64_t max_age = usage.limits.max_age_usec;
 	if (max_age && now > then && now - then > max_age)
 		return false;
+	uint64_t binaries = crashfolder_binaries_bytes(job->folder);
 	const struct crashkept_core core = { .name = job->name,
 					     .uid = job->id->uid,
-					     .disk_bytes = (uint64_t)st.st_blocks * 512,
-					     .dump_bytes = expected_bytes(job, &st) };
+					     .disk_bytes = (uint64_t)st.st_blocks * 512 + binaries,
+					     .dump_bytes = expected_bytes(job, &st) + binaries };
 	return crashes_keep(job->crashes, &core, usage.limits.max_use);
 }
 

@@ -258,6 +258,8 @@ struct keeping {
 	char number[8]; ///< its name in the folder
 	uint64_t max; ///< bytes
 	const char *why; ///< it was not kept
+	int copy; ///< of what is new, which is not synced yet; else -EBADF
+	bool is_new;
 	uint64_t bytes;
 	char hash[SHA256_HEX_SIZE];
 	struct elfid id;
@@ -324,13 +326,13 @@ static int copy_file(struct keeping *k)
 	if (fd < 0)
 		return -errno;
 	int r = read_all(k, fd);
-	// Whoever has the same content later believes the name that it gets from its hash.
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (r == 0 && fstat(fd, &st) == 0 && !st.st_nlink &&
 	    linkat(AT_FDCWD, path, k->out, k->number, AT_SYMLINK_FOLLOW) < 0)
 		r = -errno;
+	// So that it has long begun when it is waited for.
+	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	k->is_new = true;
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
@@ -341,10 +343,9 @@ static void keep_run(struct errand *errand)
 	_cleanup_close_ int fd = r < 0 ? r : link_known(k);
 	if (r == 0 && fd < 0)
 		fd = copy_file(k);
-	if (fd >= 0)
-		r = elfid_read(fd, &k->id);
-	else
-		r = fd;
+	r = fd >= 0 ? elfid_read(fd, &k->id) : fd;
+	if (r == 0 && k->is_new)
+		k->copy = TAKE_FD(fd);
 	if (r < 0)
 		k->why = r == -EFBIG	? k->max < FILE_MAX ?
 					  "the files of this crash are larger than 1 GiB together" :
@@ -360,6 +361,7 @@ static void keep_destroy(struct errand *errand)
 	snap_closep(&k->source);
 	snap_closep(&k->out);
 	snap_closep(&k->contents);
+	snap_closep(&k->copy);
 	free(k);
 }
 
@@ -368,6 +370,8 @@ struct keeper {
 	uint64_t begin_ns;
 	uint64_t bytes; ///< by now
 	size_t n_kept;
+	int copies[BINARIES_FILES_MAX]; ///< that are to be synced
+	size_t n_copies;
 };
 
 /// Returns what became of it, for keep_destroy(); NULL: it has not come back.
@@ -379,6 +383,7 @@ static struct keeping *keep(const struct keeper *keeper, struct binary *binary)
 		return NULL;
 	*k = (struct keeping){ .errand = { .run = keep_run, .destroy = keep_destroy },
 			       .source = TAKE_FD(binary->fd),
+			       .copy = -EBADF,
 			       .out = fcntl(keeper->out, F_DUPFD_CLOEXEC, 3),
 			       .contents = keeper->contents < 0 ?
 						   -EBADF :
@@ -416,6 +421,8 @@ static struct json *keep_one(struct keeper *keeper, struct binary *binary)
 		if (!why) {
 			describe(k, binary->name, file);
 			keeper->bytes += k->bytes;
+			if (k->copy >= 0)
+				keeper->copies[keeper->n_copies++] = TAKE_FD(k->copy);
 		}
 		if (k)
 			keep_destroy(&k->errand);
@@ -425,6 +432,18 @@ static struct json *keep_one(struct keeper *keeper, struct binary *binary)
 	if (why)
 		json_set_message(file, "why", why);
 	return file;
+}
+
+/// Whoever has the same content later believes the name that it gets from its hash, so it has to
+/// outlive a power failure. False when that is not sure.
+static bool sync_copies(const struct keeper *keeper)
+{
+	bool ok = true;
+	for (size_t i = 0; i < keeper->n_copies; i++) {
+		ok &= fsync(keeper->copies[i]) == 0;
+		snap_closep(&keeper->copies[i]);
+	}
+	return ok;
 }
 
 static struct json *keep_all(struct binaries *binaries, const struct folder *folder, int out)
@@ -437,7 +456,10 @@ static struct json *keep_all(struct binaries *binaries, const struct folder *fol
 		json_add(files, keep_one(&keeper, &binaries->files[i]));
 	snap_closep(&keeper.contents);
 	json_set(list, "files", files);
-	return list;
+	if (sync_copies(&keeper))
+		return list;
+	json_destroy(list); // without one there are none
+	return NULL;
 }
 
 void binaries_keep(struct binaries *binaries, const struct folder *folder)

@@ -421,7 +421,7 @@ backtrace() { # WHAT
 	daemon_stop
 	daemon_again
 	recorded
-	entry_has '.core_bytes > 0'
+	entry_has '.core_bytes > 0 and .binaries == null'
 	crash_folder_is_empty_but capture
 }
 

@@ -51,6 +51,27 @@ static bool exists(int folder, const char *name)
 	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/// What the store has, too, is counted there.
+static void test_binaries(void **state _unused_)
+{
+	int folder = make_folder("3.4");
+	assert_int_equal(crashfolder_binaries_bytes(folder), 0);
+	assert_int_equal(mkdirat(folder, "binaries", 0700), 0);
+	static const char page[8192] = { 1 };
+	make_file(folder, "binaries/0", page, sizeof(page));
+	make_file(folder, "binaries/1", page, sizeof(page));
+	struct stat st;
+	assert_int_equal(fstatat(folder, "binaries/0", &st, 0), 0);
+	uint64_t bytes = (uint64_t)st.st_blocks * 512;
+	assert_true(bytes >= sizeof(page));
+	assert_int_equal(crashfolder_binaries_bytes(folder), 2 * bytes);
+	assert_int_equal(linkat(folder, "binaries/0", crashes, "stored", 0), 0);
+	assert_int_equal(crashfolder_binaries_bytes(folder), bytes);
+	(void)close(folder);
+	assert_int_equal(crashfolder_remove(crashes, "3.4"), 0);
+	assert_int_equal(unlinkat(crashes, "stored", 0), 0);
+}
+
 static void test_names(void **state _unused_)
 {
 	static const char *const good[] = { "1.2", "1700000000000000.4194304", "0.0",
@@ -256,7 +277,7 @@ static void test_recorded(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	     cmocka_unit_test(test_open),
+		cmocka_unit_test(test_names),	cmocka_unit_test(test_binaries),	     cmocka_unit_test(test_open),
 		cmocka_unit_test(test_no_files),     cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_core),	     cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_remove_links), cmocka_unit_test(test_remove_deep),
