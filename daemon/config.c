@@ -108,8 +108,8 @@ static const struct {
 	    "infinity"),
 	KEY("Crash", "Arm", arm, VALUE_UNITS, 0, 0, "names of units, with * and ?", ""),
 	// They take space, and tell what runs on the machine: whoever wants that says so.
-	KEY("Crash", "CaptureBinaries", capture_binaries, VALUE_WORD, 8, 10, "no, containers or yes",
-	    "no"),
+	KEY("Crash", "CaptureBinaries", capture_binaries, VALUE_WORD, 8, 10,
+	    "no, containers or yes", "no"),
 	// The programs and libraries of some ten containers.
 	KEY("Crash", "CaptureMaxUse", capture_max_use, VALUE_SIZE, 0, CONFIG_INFINITY, SIZES, "1G"),
 

@@ -146,8 +146,8 @@ void crashes_set_wanted(const struct crashes *c, const char *wanted)
 			manager_log(LOG_WARNING, "hooks still keep programs: %s", strerror(errno));
 		return;
 	}
-	_cleanup_close_ int fd =
-		openat(c->dirfd, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(c->dirfd, fresh, flags, 0600);
 	int r = fd < 0 ? -errno : snap_write_all(fd, wanted, strlen(wanted));
 	if (r == 0 && renameat(c->dirfd, fresh, c->dirfd, BINARIES_WANTED) < 0)
 		r = -errno;

@@ -15,11 +15,8 @@
 #include "storefile.h"
 #include "storeid.h"
 
-enum {
-	FOLDERS_DEEP = 3, // ID/.build-id/xx
-	// Removing dumps that share their files with others makes less room than it seems.
-	ROUNDS = 8,
-};
+// Removing dumps that share their files with others makes less room than it seems.
+enum { ROUNDS = 8 };
 
 static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -65,23 +62,37 @@ static int open_folders(struct storebinaries *b, bool make)
 	return 0;
 }
 
-/// Removes a folder with all that is in it, as deep as there can be something of ours.
-static void remove_folder(int parent, const char *name, int deep)
+/// Removes what is in the folder @fd, which it takes; what is a folder in that is for @empty_sub.
+/// What stays is found by the next sweep.
+static void empty(int fd, void (*empty_sub)(int fd))
 {
-	int fd = openat(parent, name, dir_flags);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = fdopendir(fd);
 	const struct dirent *d;
 	while (dir && (d = readdir(dir))) {
-		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
+		    unlinkat(dirfd(dir), d->d_name, 0) == 0 || errno != EISDIR || !empty_sub)
 			continue;
-		if (unlinkat(dirfd(dir), d->d_name, 0) < 0 && errno == EISDIR && deep > 1)
-			remove_folder(dirfd(dir), d->d_name, deep - 1);
+		int sub = openat(dirfd(dir), d->d_name, dir_flags);
+		if (sub >= 0)
+			empty_sub(sub);
+		(void)unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR);
 	}
 	if (dir)
 		(void)closedir(dir);
 	else
-		snap_closep(&fd);
-	(void)unlinkat(parent, name, AT_REMOVEDIR); // what stays is found by the next sweep
+		(void)close(fd);
+}
+
+/// .build-id/xx
+static void empty_last(int fd)
+{
+	empty(fd, NULL);
+}
+
+/// .build-id, and other
+static void empty_places(int fd)
+{
+	empty(fd, empty_last);
 }
 
 struct snap_error *storebinaries_create(int dirfd, storebinaries_find find, void *userdata,
@@ -153,12 +164,13 @@ void storebinaries_remove(struct storebinaries *b, uint64_t id)
 	char name[STOREID_SIZE];
 	if (b->dirfd < 0)
 		return;
-	_cleanup_close_ int folder = openat(b->dirfd, storeid_format(id, name), dir_flags);
+	int folder = openat(b->dirfd, storeid_format(id, name), dir_flags);
 	if (folder < 0)
 		return;
 	_cleanup_(json_destroyp) struct json *list = read_list(folder);
 	const struct json *files = json_get(list, "files");
-	remove_folder(b->dirfd, name, FOLDERS_DEEP);
+	empty(folder, empty_places);
+	(void)unlinkat(b->dirfd, name, AT_REMOVEDIR);
 	for (size_t i = 0; i < json_length(files); i++) {
 		const char *hash = json_get_text(json_at(files, i), "hash");
 		if (is_hash(hash))
@@ -384,7 +396,8 @@ static void make_folders(int tree, const char *place)
 	char path[BINARIES_PLACE_SIZE];
 	for (const char *slash = strchr(place, '/'); slash; slash = strchr(slash + 1, '/')) {
 		(void)snprintf(path, sizeof(path), "%.*s", (int)(slash - place), place);
-		snap_closep(&(int){ open_folder(tree, path, 0755) });
+		int fd = open_folder(tree, path, 0755);
+		snap_closep(&fd); // one that is not there is noticed by whoever links
 	}
 }
 

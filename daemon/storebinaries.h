@@ -12,18 +12,18 @@
 /**
  * DOC: Binaries in the store
  *
- * Programs and libraries of crashes, in the layout that common/binaries.h describes. Each content is
- * there once, and gone when the last dump that has it is: the number of its hard links tells.
+ * Programs and libraries of crashes, in the layout that common/binaries.h describes. Each content
+ * is there once, and gone when the last dump that has it is: the number of its hard links tells.
  *
  * Who may read a dump may read its binaries, since its process could: the folder of a dump has the
  * mode and the access list of the dump, what is in it can be read by whoever gets there. So a
  * content that several users have needs no list of them.
  *
  * They have a limit of their own, CaptureMaxUse=, and do not count up to MaxUse=: a file that many
- * dumps have in common cannot be charged to one of them, and no dump is pushed out by a library. When
- * they need room, the dumps that have theirs longest lose them, by the rules of retention.h, by which
- * nobody pushes out those of others. A dump weighs what its files take, divided by how many dumps
- * have them.
+ * dumps have in common cannot be charged to one of them, and no dump is pushed out by a library.
+ * When they need room, the dumps that have theirs longest lose them, by the rules of retention.h,
+ * by which nobody pushes out those of others. A dump weighs what its files take, divided by how
+ * many dumps have them.
  *
  * For the daemon's one thread. Nothing here is synced: what a power failure takes is swept away at
  * the next start, contents have been synced by the hook.

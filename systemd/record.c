@@ -238,7 +238,8 @@ static void add_binaries(struct record *record, const struct json *binaries)
 	_cleanup_strbuf_ struct strbuf lines = { 0 };
 	for (size_t i = 0; i < json_length(binaries) && lines.len < LINES_MAX; i++) {
 		const struct json *file = json_at(binaries, i);
-		const char *name = json_get_text(file, "name"), *id = json_get_text(file, "build_id");
+		const char *name = json_get_text(file, "name");
+		const char *id = json_get_text(file, "build_id");
 		if (name && !json_get(file, "why"))
 			(void)strbuf_addf(&lines, "%s%s %s", lines.len ? "\n" : "", id ? id : "-",
 					  name);

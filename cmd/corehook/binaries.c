@@ -382,14 +382,13 @@ static struct keeping *keep(const struct keeper *keeper, struct binary *binary)
 	if (!k)
 		return NULL;
 	*k = (struct keeping){ .errand = { .run = keep_run, .destroy = keep_destroy },
-			       .source = TAKE_FD(binary->fd),
 			       .copy = -EBADF,
 			       .out = fcntl(keeper->out, F_DUPFD_CLOEXEC, 3),
-			       .contents = keeper->contents < 0 ?
-						   -EBADF :
-						   fcntl(keeper->contents, F_DUPFD_CLOEXEC, 3),
-			       .max = MIN((uint64_t)CRASH_MAX - keeper->bytes,
-					  (uint64_t)FILE_MAX) };
+			       .contents = -EBADF };
+	if (keeper->contents >= 0)
+		k->contents = fcntl(keeper->contents, F_DUPFD_CLOEXEC, 3);
+	k->source = TAKE_FD(binary->fd);
+	k->max = MIN((uint64_t)CRASH_MAX - keeper->bytes, (uint64_t)FILE_MAX);
 	(void)snprintf(k->number, sizeof(k->number), "%zu", keeper->n_kept);
 	return patience_run(&k->errand, ms) ? k : NULL;
 }

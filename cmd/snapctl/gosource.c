@@ -42,7 +42,6 @@ static struct snap_error *read_core(struct reading *r, struct json *request)
 	const struct analysis_callbacks callbacks = { on_open, on_line, r };
 	_cleanup_(analysis_destroyp) struct analysis *analysis = NULL;
 	_cleanup_(json_destroyp) struct json *reply = NULL;
-	_cleanup_free_ char *binaries = NULL;
 	_cleanup_close_ int fd = -EBADF;
 	struct snap_error *err = NULL;
 	if (client_is_id(what) && client_is_there()) {
@@ -56,7 +55,8 @@ static struct snap_error *read_core(struct reading *r, struct json *request)
 		return snap_error_errno(errno == EACCES ? SNAP_NOT_PERMITTED : SNAP_FAILED, errno,
 					"cannot open '%s'", what);
 	const char *file = json_get_text(json_get(reply, "entry"), "file");
-	r->opener.binaries = binaries = captured_find(fd, file ? file : what);
+	_cleanup_free_ char *binaries = captured_find(fd, file ? file : what);
+	r->opener.binaries = binaries;
 	json_set_bool(request, "attached", r->source->attached);
 	const int fds[ANALYSIS_FD_MAX] = { fd, -EBADF };
 	err = analysis_create(&analysis);

@@ -7,10 +7,10 @@
 /**
  * Analyses the finished core in @fd and attaches what was found to it.
  *
- * Files are opened as @ref sees them while it lives; NULL: as we see them, and first of all from the
- * folder @binaries (common/binaries.h), unless that is NULL. @ret is a shorter form for the result of
- * the job, owned by the caller; NULL when the process is no Go program. An error means that there is
- * no summary; the core is whole without it.
+ * Files are opened as @ref sees them while it lives; NULL: as we see them, and first of all from
+ * the folder @binaries (common/binaries.h), unless that is NULL. @ret is a shorter form for the
+ * result of the job, owned by the caller; NULL when the process is no Go program. An error means
+ * that there is no summary; the core is whole without it.
  */
 struct snap_error *attach_summary(int fd, const struct pidref *ref, const char *binaries,
 				  struct json **ret) _must_check_;

@@ -56,6 +56,7 @@ static struct snap_error *find_stacks(int core, int file, const char *binaries)
 struct snap_error *finish(const struct delivery *delivery, int stacks, struct json **ret)
 {
 	struct json *result = json_new_object(), *warnings = json_new_array(), *go = NULL;
+	const char *binaries = delivery->job->binaries;
 	struct stat st = { 0 };
 	// The service that crashed runs again, and the machine is its.
 	(void)setpriority(PRIO_PROCESS, 0, 10);
@@ -63,8 +64,9 @@ struct snap_error *finish(const struct delivery *delivery, int stacks, struct js
 		delivery->phase(delivery->userdata, "analysing", 0);
 		if (is_wide(delivery->spool))
 			warn(warnings, "no summary of goroutines is attached",
-			     attach_summary(delivery->spool, NULL, delivery->job->binaries, &go));
-		warn(warnings, "there are no native stacks", find_stacks(delivery->spool, stacks, delivery->job->binaries));
+			     attach_summary(delivery->spool, NULL, binaries, &go));
+		warn(warnings, "there are no native stacks",
+		     find_stacks(delivery->spool, stacks, binaries));
 	}
 	struct snap_error *err = deliver(delivery);
 	(void)fstat(delivery->spool, &st);
