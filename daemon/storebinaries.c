@@ -315,7 +315,7 @@ static bool push_out(struct storebinaries *b, const struct storebinaries_dump *d
 {
 	_cleanup_(shares_deinit) struct shares s = { 0 };
 	// 0 would be no limit.
-	const struct retention_limits limits = { .max_use = MAX(b->max_bytes, UINT64_C(1)) };
+	const struct retention_limits limits = { .max_use = b->max_bytes ? b->max_bytes : 1 };
 	const struct retention_state state = { .now_usec = dump->usec, .free_bytes = INT64_MAX };
 	struct retention_result result;
 	if (!add_share(&s, dump, bytes) || !list_shares(b, &s))
