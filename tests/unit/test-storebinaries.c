@@ -89,7 +89,7 @@ static int leave(struct place *place, const struct left *files, size_t n, struct
 	struct json *list = json_new_array();
 	for (size_t i = 0; i < n; i++) {
 		struct json *file = json_new_object();
-		char text[8];
+		char text[24];
 		(void)snprintf(text, sizeof(text), "%zu", i);
 		(void)snprintf(path, sizeof(path), "%s/binaries/%zu", crash, i);
 		memset(bytes, files[i].content, sizeof(bytes));
