@@ -38,7 +38,7 @@ endif
 # library:Debian package
 NEEDED := json-c:libjson-c-dev libzstd:libzstd-dev smartcols:libsmartcols-dev \
 	libseccomp:libseccomp-dev libcap:libcap-dev zlib:zlib1g-dev libsystemd:libsystemd-dev \
-	libacl:libacl1-dev libdw:libdw-dev libelf:libelf-dev
+	libacl:libacl1-dev nettle:nettle-dev libdw:libdw-dev libelf:libelf-dev
 no_build_goals := help clean uninstall format lint-text deb
 ifneq ($(filter-out $(no_build_goals),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(shell command -v $(PKG_CONFIG)),)
@@ -59,6 +59,8 @@ $(error libraries are missing; ./setup.sh deps installs all of them)
 endif
 JSON_CFLAGS := $(shell $(PKG_CONFIG) --cflags json-c)
 JSON_LIBS := $(shell $(PKG_CONFIG) --libs json-c)
+# Of libcommon.a; whoever does not need one of them is not linked with it.
+COMMON_LIBS := $(JSON_LIBS) $(shell $(PKG_CONFIG) --libs nettle)
 ZSTD_LIBS := $(shell $(PKG_CONFIG) --libs libzstd)
 SECCOMP_LIBS := $(shell $(PKG_CONFIG) --libs libseccomp)
 SYSTEMD_LIBS := $(shell $(PKG_CONFIG) --libs libsystemd)
@@ -163,34 +165,34 @@ $(BUILD)/obj/daemon/interface.o: $(BUILD)/gen/interface.c
 
 $(BUILD)/snapctl: $(call obj,$(SNAPCTL_SRC)) $(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SMARTCOLS_LIBS) \
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS) $(SMARTCOLS_LIBS) \
 		$(ZSTD_LIBS)
 
 $(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c $(wildcard cmd/worker/*.c)) $(BUILD)/libptrace.a \
 		$(BUILD)/libdumper.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS) $(ZSTD_LIBS)
 
 $(BUILD)/procsnap-corehook: $(call obj,cmd/procsnap-corehook.c $(wildcard cmd/corehook/*.c)) \
 		$(BUILD)/libptrace.a $(BUILD)/libdumper.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 $(BUILD)/procsnap-analyze: $(call obj,cmd/procsnap-analyze.c) $(BUILD)/libanalyzer.a \
 		$(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) \
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) \
 		$(CAP_LIBS) $(DWARF_LIBS)
 
 $(BUILD)/procsnap-unwind: $(call obj,cmd/procsnap-unwind.c analyzer/sandbox.c $(STACKS_SRC)) \
 		$(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) \
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) \
 		$(DW_LIBS)
 
 $(BUILD)/procsnapd: $(call obj,cmd/procsnapd.c) $(BUILD)/libdaemon.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) \
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) \
 		$(CAP_LIBS)
 
 man: $(MAN) ## Build the manual pages
@@ -215,7 +217,7 @@ $(BUILD)/tests/test-%: tests/unit/test-%.c $(wildcard tests/unit/*.h) $(BUILD)/l
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
-		$(JSON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) \
+		$(COMMON_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) \
 		$(ACL_LIBS) -lcmocka
 
 $(BUILD)/tests/fuzz-%: tests/fuzz/fuzz-%.c tests/fuzz/replay.c $(FUZZ_H) $(BUILD)/libptrace.a \
@@ -224,12 +226,12 @@ $(BUILD)/tests/fuzz-%: tests/fuzz/fuzz-%.c tests/fuzz/replay.c $(FUZZ_H) $(BUILD
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wno-missing-prototypes -o $@ $(filter %.c %.a,$^) \
-		$(JSON_LIBS) $(ZSTD_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) $(CAP_LIBS)
+		$(COMMON_LIBS) $(ZSTD_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS) $(CAP_LIBS)
 
 $(BUILD)/tests/drivers/%: tests/drivers/%.c $(BUILD)/libcommon.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(JSON_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
 
 $(BUILD)/targets/%: tests/targets/%.c $(wildcard tests/targets/*.h)
 	$(call say,TARGET,$@)
@@ -273,7 +275,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANAL
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(filter-out -fcf-protection=full,$(ALL_CFLAGS)) -O1 -Wno-everything \
-		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(JSON_LIBS) \
+		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(COMMON_LIBS) \
 		$(ZSTD_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(DWARF_LIBS) $(SYSTEMD_LIBS) $(ACL_LIBS)
 
 FUZZ_SECONDS ?= 60

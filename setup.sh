@@ -12,7 +12,7 @@ export LC_ALL=C.UTF-8
 # wherever it comes from. NEED is vital, WANT is for the better: without it something is skipped.
 
 BUILD_NEED='gcc make pkg-config libc6-dev libjson-c-dev libzstd-dev libsmartcols-dev
-libseccomp-dev libcap-dev libsystemd-dev libacl1-dev libdwarf-dev libdw-dev libelf-dev
+libseccomp-dev libcap-dev libsystemd-dev libacl1-dev nettle-dev libdwarf-dev libdw-dev libelf-dev
 zlib1g-dev'
 DEMO_NEED='golang-go:go curl:curl'
 DEMO_WANT='elfutils:eu-readelf gdb:gdb delve:dlv'

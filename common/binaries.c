@@ -26,7 +26,7 @@ void binaries_place_by_name(const char *name_hash, char ret[static BINARIES_PLAC
 
 int binaries_open_file(const char *folder, const char *name, const char *build_id)
 {
-	char hash[SHA256_HEX_SIZE], place[BINARIES_PLACE_SIZE];
+	char hash[DIGEST_SIZE], place[BINARIES_PLACE_SIZE];
 	const int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
 	_cleanup_close_ int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
@@ -36,7 +36,7 @@ int binaries_open_file(const char *folder, const char *name, const char *build_i
 		if (fd >= 0)
 			return fd;
 	}
-	sha256_text(name, strlen(name), hash);
+	digest_text(name, strlen(name), hash);
 	binaries_place_by_name(hash, place);
 	int fd = openat(dir, place, flags);
 	return fd < 0 ? -errno : fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "sha256.h"
+#include "digest.h"
 
 /**
  * DOC: Programs and libraries that are kept with crashes

@@ -133,8 +133,8 @@ uint64_t storebinaries_bytes(const struct storebinaries *binaries)
 
 static bool is_hash(const char *text)
 {
-	return text && strlen(text) == SHA256_HEX_SIZE - 1 &&
-	       strspn(text, "0123456789abcdef") == SHA256_HEX_SIZE - 1;
+	return text && strlen(text) == DIGEST_SIZE - 1 &&
+	       strspn(text, "0123456789abcdef") == DIGEST_SIZE - 1;
 }
 
 /// The list in the folder of a dump, or NULL.

@@ -261,7 +261,7 @@ struct keeping {
 	int copy; ///< of what is new, which is not synced yet; else -EBADF
 	bool is_new;
 	uint64_t bytes;
-	char hash[SHA256_HEX_SIZE];
+	char hash[DIGEST_SIZE];
 	struct elfid id;
 	char buf[CHUNK];
 };
@@ -274,9 +274,9 @@ static bool is_zero(const char *bytes, size_t len)
 /// Reads all of the source, and writes it to @to, if that is none of -EBADF, with holes for zeros.
 static int read_all(struct keeping *k, int to)
 {
-	struct sha256 sha;
+	struct digest digest;
 	uint64_t at = 0;
-	sha256_init(&sha);
+	digest_init(&digest);
 	for (;;) {
 		ssize_t n = snap_pread_full(k->source, k->buf, CHUNK, at);
 		int r = n < 0 ? (int)n : 0;
@@ -288,10 +288,10 @@ static int read_all(struct keeping *k, int to)
 			return r;
 		if (n <= 0)
 			break;
-		sha256_add(&sha, k->buf, (size_t)n);
+		digest_add(&digest, k->buf, (size_t)n);
 		at += (uint64_t)n;
 	}
-	sha256_finish(&sha, k->hash);
+	digest_finish(&digest, k->hash);
 	k->bytes = at;
 	return to >= 0 && ftruncate(to, (off_t)at) < 0 ? -errno : 0;
 }
@@ -403,7 +403,7 @@ static void describe(const struct keeping *k, const char *name, struct json *fil
 		json_set_text(file, "soname", k->id.soname);
 	json_set_u64(file, "bytes", k->bytes);
 	json_set_text(file, "hash", k->hash);
-	sha256_text(name, strlen(name), text);
+	digest_text(name, strlen(name), text);
 	json_set_text(file, "name_hash", text);
 	json_set_text(file, "file", k->number);
 }

@@ -280,6 +280,8 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	[ -n "$(who_includes systemd/)" ]
 	none "$(who_includes systemd/ | grep -vE '^(daemon|systemd)/')"
 	same law daemon/storefile.c found "$(who_includes '(sys/acl|acl/)')"
+	same law "common/digest.c
+common/digest.h" found "$(who_includes nettle)"
 	[ -n "$(who_includes libsmartcols)" ]
 	none "$(who_includes libsmartcols | grep -v '^cmd/snapctl/')"
 	[ -n "$(who_includes libdwarf)" ]
@@ -312,7 +314,7 @@ systemd/sender.c" found "$(who_includes sys/capability | sort)"
 	grep -qx seccomp <<<"$(needed procsnap-analyze)"
 	grep -qx dwarf <<<"$(needed procsnap-analyze)" # which has names of libdw's, and other functions
 	none "$(needed procsnap-analyze | grep -E '^(smartcols|dw|elf|systemd)$')"
-	none "$(needed procsnap-corehook | grep -vE '^(json-c|c)$')"
+	none "$(needed procsnap-corehook | grep -vE '^(json-c|nettle|c)$')"
 	grep -qx dw <<<"$(needed procsnap-unwind)"
 	none "$(needed procsnap-unwind | grep -E '^(smartcols|dwarf|zstd|systemd)$')"
 	local program

@@ -115,7 +115,7 @@ sender_build() {
 	[ "${1:-}" != no-file ] || sed -i 's/\.filename = argv\[3\], //' "$DIR/send.c"
 	cc -std=gnu11 -D_GNU_SOURCE "${sanitize[@]}" -include fcntl.h -I"$BATS_TEST_DIRNAME/../.." \
 		-o "$DIR/send" "$DIR/send.c" "$BUILD/libdaemon.a" "$BUILD/libcommon.a" -lsystemd \
-		-ljson-c -lcap -lacl -lm
+		-ljson-c -lnettle -lcap -lacl -lm
 }
 
 # victim USER COMMAND...: a process of that user, in PID.

@@ -52,12 +52,12 @@ static void opens(const struct opener *opener, const char *name, const char *id,
 static void test_opener(void **state _unused_)
 {
 	char folder[] = "/tmp/procsnap-binaries-XXXXXX", place[BINARIES_PLACE_SIZE];
-	char hash[SHA256_HEX_SIZE], here[64], command[96];
+	char hash[DIGEST_SIZE], here[64], command[96];
 	assert_non_null(mkdtemp(folder));
 	(void)snprintf(here, sizeof(here), "%s/here", folder);
 	make_file(folder, "here", "here");
 	make_file(folder, ".build-id/ab/cdef", "by id");
-	sha256_text("/no/such/program", 16, hash);
+	digest_text("/no/such/program", 16, hash);
 	binaries_place_by_name(hash, place);
 	make_file(folder, place, "by name");
 	struct opener opener = { .binaries = folder, .piddir = -EBADF, .wary = true };

@@ -79,7 +79,7 @@ struct left {
 /// A folder of a crash with these files, and its list.
 static int leave(struct place *place, const struct left *files, size_t n, struct json **ret)
 {
-	char crash[80], path[128], hash[SHA256_HEX_SIZE];
+	char crash[80], path[128], hash[DIGEST_SIZE];
 	static int number;
 	static char bytes[KIB64];
 	(void)snprintf(crash, sizeof(crash), "%s/crash%d", place->dir, number++);
@@ -100,9 +100,9 @@ static int leave(struct place *place, const struct left *files, size_t n, struct
 		if (files[i].build_id)
 			json_set_text(file, "build_id", files[i].build_id);
 		json_set_u64(file, "bytes", sizeof(bytes));
-		sha256_text(bytes, sizeof(bytes), hash);
+		digest_text(bytes, sizeof(bytes), hash);
 		json_set_text(file, "hash", hash);
-		sha256_text(files[i].name, strlen(files[i].name), hash);
+		digest_text(files[i].name, strlen(files[i].name), hash);
 		json_set_text(file, "name_hash", hash);
 		json_set_text(file, "file", text);
 		json_add(list, file);
@@ -204,7 +204,7 @@ static void test_false_id(void **state)
 {
 	struct place *place = *state;
 	const struct left both[] = { libc_file, { "/tmp/libc.so.6", "aabbcc", 'X' } };
-	char path[BINARIES_PLACE_SIZE], hash[SHA256_HEX_SIZE];
+	char path[BINARIES_PLACE_SIZE], hash[DIGEST_SIZE];
 	add_ok(place, 1, 0, &false_libc, 1);
 	add_ok(place, 2, 0, &libc_file, 1);
 	add_ok(place, 3, 0, &false_libc, 1);
@@ -213,7 +213,7 @@ static void test_false_id(void **state)
 	assert_int_equal(content_of(place, 2, ".build-id/aa/bbcc"), 'c');
 	assert_int_equal(content_of(place, 3, ".build-id/aa/bbcc"), 'X');
 	assert_int_equal(content_of(place, 4, ".build-id/aa/bbcc"), 'c');
-	sha256_text("/tmp/libc.so.6", 14, hash);
+	digest_text("/tmp/libc.so.6", 14, hash);
 	binaries_place_by_name(hash, path);
 	assert_int_equal(content_of(place, 4, path), 'X');
 	assert_int_equal(count_contents(place), 2);
@@ -260,7 +260,7 @@ static void test_why(void **state)
 	const struct left files[] = { { "/bin/plain", NULL, 'p' }, { "/bin/odd", "../../..", 'o' } };
 	_cleanup_(json_destroyp) struct json *list = NULL;
 	const struct storebinaries_dump dump = { .id = 6, .usec = 6 };
-	char path[BINARIES_PLACE_SIZE], hash[SHA256_HEX_SIZE];
+	char path[BINARIES_PLACE_SIZE], hash[DIGEST_SIZE];
 	size_t n = 0;
 	int crash = leave(place, files, 2, &list);
 	struct json *missing = json_new_object();
@@ -274,7 +274,7 @@ static void test_why(void **state)
 	assert_int_equal(json_length(added), 3);
 	assert_string_equal(json_get_text(json_at(added, 2), "why"), "it did not answer in time");
 	for (size_t i = 0; i < 2; i++) {
-		sha256_text(files[i].name, strlen(files[i].name), hash);
+		digest_text(files[i].name, strlen(files[i].name), hash);
 		binaries_place_by_name(hash, path);
 		assert_string_equal(json_get_text(json_at(added, i), "file"), path);
 		assert_int_equal(content_of(place, 6, path), files[i].content);

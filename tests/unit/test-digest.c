@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "test.h"
 
-#include "common/sha256.h"
+#include "common/digest.h"
 
 /// Those of FIPS 180-4's examples, and one of a million bytes.
 static void test_known(void **state _unused_)
@@ -17,15 +17,15 @@ static void test_known(void **state _unused_)
 		  "pqklmnopqrlmnopqrsmnopqrstnopqrstu",
 		  "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1" },
 	};
-	char hash[SHA256_HEX_SIZE];
+	char hash[DIGEST_SIZE];
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		sha256_text(known[i].text, strlen(known[i].text), hash);
+		digest_text(known[i].text, strlen(known[i].text), hash);
 		assert_string_equal(hash, known[i].hash);
 	}
 	_cleanup_free_ char *million = malloc(1000000);
 	assert_non_null(million);
 	memset(million, 'a', 1000000);
-	sha256_text(million, 1000000, hash);
+	digest_text(million, 1000000, hash);
 	assert_string_equal(hash,
 			    "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
@@ -33,17 +33,17 @@ static void test_known(void **state _unused_)
 /// However it comes, in pieces of all lengths around that of a block.
 static void test_pieces(void **state _unused_)
 {
-	char bytes[400], whole[SHA256_HEX_SIZE], hash[SHA256_HEX_SIZE];
+	char bytes[400], whole[DIGEST_SIZE], hash[DIGEST_SIZE];
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (char)(i * 7);
 	for (size_t len = 0; len < sizeof(bytes); len++) {
-		sha256_text(bytes, len, whole);
+		digest_text(bytes, len, whole);
 		for (size_t piece = 1; piece < 130; piece += 21) {
-			struct sha256 sha;
-			sha256_init(&sha);
+			struct digest digest;
+			digest_init(&digest);
 			for (size_t at = 0; at < len; at += piece)
-				sha256_add(&sha, bytes + at, MIN(piece, len - at));
-			sha256_finish(&sha, hash);
+				digest_add(&digest, bytes + at, MIN(piece, len - at));
+			digest_finish(&digest, hash);
 			assert_string_equal(hash, whole);
 		}
 	}
