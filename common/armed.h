@@ -20,9 +20,8 @@
  * of a process while it looks at it and changes it.
  *
  * Fields: pid, start_time, comm, version, program, address, before, value, realtime_ns; and of what
- * the daemon does: unit and pattern (of Arm=), or uid (who asked for it). When a
- * process has been disarmed there is only "disarmed", for as long as it lives: then Arm= does not
- * count for it.
+ * the daemon does: unit and pattern (of Arm=), or uid (who asked for it). When a process has been
+ * disarmed there is only "disarmed", for as long as it lives: then Arm= does not count for it.
  */
 struct armed {
 	int dirfd; ///< -EBADF before it was opened
