@@ -158,8 +158,8 @@ static void read_ranges(struct go_dwarf *dw, Dwarf_Die die, struct unit *unit)
 /**
  * Do entries with abbreviations from @offset on say where their siblings are?
  *
- * Go's never do. libdwarf, on its way over the children of an entry, follows such words back, and so
- * in circles, without end.
+ * Go's never do. libdwarf, on its way over the children of an entry, follows such words back, and
+ * so in circles, without end.
  */
 static bool has_siblings(struct go_dwarf *dw, uint64_t offset)
 {
