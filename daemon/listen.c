@@ -10,20 +10,36 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
+
+enum {
+	LISTENER_TRIES = 100,
+	LISTENER_RETRY_NS = 10 * 1000 * 1000,
+};
+
+/// 0 when somebody listens; else why nobody does. EAGAIN: somebody who has much to do.
+static int ask_listener(const struct sockaddr_un *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ?
+		       0 :
+		       errno;
+}
 
 /// A socket that nobody listens to any more is in the way.
 static struct snap_error *clear(const struct sockaddr_un *address)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return snap_error_errno(SNAP_FAILED, errno, "cannot make a socket");
-	// EAGAIN: somebody listens, and has much to do.
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+	int errnum = ask_listener(address);
+	// Children of a daemon that was killed have its socket until they end, a moment after it.
+	for (int i = 0; (errnum == 0 || errnum == EAGAIN) && i < LISTENER_TRIES; i++) {
+		snap_sleep_ns(LISTENER_RETRY_NS);
+		errnum = ask_listener(address);
+	}
+	if (errnum == 0 || errnum == EAGAIN)
 		return snap_error_new(SNAP_FAILED, "another procsnapd listens at %s",
 				      address->sun_path);
-	int errnum = errno; // connect() says the same of a file that is no socket at all
-	struct stat st;
+	struct stat st; // connect() says the same of a file that is no socket at all
 	if (lstat(address->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
 		return snap_error_new(SNAP_FAILED, "'%s' is in the way, and is no socket",
 				      address->sun_path);

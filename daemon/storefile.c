@@ -11,8 +11,14 @@
 
 #include <acl/libacl.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "storeid.h"
+
+enum {
+	LOCK_TRIES = 100,
+	LOCK_RETRY_NS = 10 * 1000 * 1000,
+};
 
 static const char temp_prefix[] = ".tmp-";
 static const char lock_name[] = ".lock";
@@ -80,6 +86,17 @@ struct snap_error *storefile_open_folder(const char *path, int *ret)
 	return NULL;
 }
 
+/// Children of a daemon that was killed have its lock until they end, a moment after it.
+static int take_lock(int fd)
+{
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK || i == LOCK_TRIES)
+			return errno;
+		snap_sleep_ns(LOCK_RETRY_NS);
+	}
+	return 0;
+}
+
 struct snap_error *storefile_lock(int dirfd, const char *path, int *ret)
 {
 	// Not the folder itself: everybody who may read that could take its lock.
@@ -90,7 +107,8 @@ struct snap_error *storefile_lock(int dirfd, const char *path, int *ret)
 		return folder_error(errno, "lock", path);
 	if (!storefile_is_ours(&st))
 		return folder_error(EPERM, "lock", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+	int errnum = take_lock(fd);
+	if (errnum == EWOULDBLOCK)
 		return snap_error_new(SNAP_FAILED,
 				      "another procsnapd uses the folder of dumps '%s'", path);
 	*ret = TAKE_FD(fd);

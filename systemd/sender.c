@@ -54,7 +54,8 @@ static int become(struct sender_identity identity)
 	return drop_capabilities();
 }
 
-static int send_entry(const struct iovec *fields, size_t n, struct sender_identity identity)
+static int send_entry(const struct iovec *fields, size_t n, struct sender_identity identity,
+		      pid_t parent)
 {
 	// The daemon takes signals from a descriptor; the child is to end by them.
 	sigset_t empty;
@@ -63,6 +64,10 @@ static int send_entry(const struct iovec *fields, size_t n, struct sender_identi
 	int r = become(identity);
 	if (r < 0)
 		return r;
+	// It has the locks of the daemon, too, which the next one wants; that sends again what is
+	// not known to be sent. The kernel forgets this when ids change, so it comes after that.
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		return -ECANCELED;
 	// sd_journal_sendv() takes a missing socket for success. Asking before and after leaves
 	// only a journald that went and came between the two.
 	r = check_journal();
@@ -74,11 +79,11 @@ static int send_entry(const struct iovec *fields, size_t n, struct sender_identi
 int sender_start(const struct iovec *fields, size_t n, struct sender_identity identity,
 		 struct pidref *ret)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		int r = send_entry(fields, n, identity);
+		int r = send_entry(fields, n, identity, parent);
 		_exit(-r <= 255 ? -r : EIO);
 	}
 	int r = pidref_open(pid, ret);

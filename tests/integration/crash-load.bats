@@ -247,7 +247,7 @@ killed() {
 	[ "$CORELESS" = 0 ]
 }
 
-@test "a frozen journald holds nobody up, and gets each record later, once" {
+@test "a frozen journald holds nobody up, nor the next daemon, and gets each record later" {
 	need_command journalctl
 	crash_handler
 	journal_space
@@ -256,6 +256,10 @@ killed() {
 	kill -STOP "$JOURNALD"
 	crash_storm $((CRASHES / 8)) 1
 	each_is_recorded
+	# What sends to it now goes with the daemon, and the next one sends again.
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" || true
+	daemon_again
 	kill -CONT "$JOURNALD"
 	local n=$((CRASHES / 8))
 	wait_for_long has_entries "$n"
