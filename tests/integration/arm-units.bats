@@ -202,8 +202,8 @@ status_counts() { # PATTERNS PROCESSES ARMED
 	local found=$output i value
 	for ((i = 0; i < ${PROCSNAP_KILLS:-6}; i++)); do
 		unit_enter "$UNIT.service"
-		# Just when the job begins, or a little later.
-		until [ -n "$(children_of_daemon)" ]; do :; done
+		# Just when the job begins, or a little later; on a busy machine it may have ended.
+		until [ -n "$(children_of_daemon)" ] || [ -e "$DIR/armed/$PID" ]; do :; done
 		sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
 		kill -KILL "$DAEMON"
 		wait "$DAEMON" || true
