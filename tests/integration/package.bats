@@ -239,6 +239,11 @@ service_pid() {
 	! grep -vE '^(#.*|\[[A-Z][a-z]+\]|)$' "$PLACE/unpacked/etc/procsnap/procsnap.conf"
 }
 
+@test "the unit: openat2() stays, without which no program of a process is opened" {
+	need_deb
+	! grep '^RestrictSUIDSGID=yes' "$(find "$PLACE/unpacked" -name procsnapd.service)"
+}
+
 @test "the unit: exposure at most 3.0" {
 	need_deb
 	need_command systemd-analyze
