@@ -115,8 +115,10 @@ static int copy_and_publish(struct hook *hook, int holder)
 	err = publish(hook, &answer, binaries, result, holder);
 	if (err)
 		complain(&hook->crash, err->message);
-	else
+	else if (answer.sock >= 0)
 		ask_done(TAKE_FD(answer.sock), &hook->folder);
+	else
+		ask_to_start();
 	int status = err ? 1 : 0;
 	answer_deinit(&answer);
 	snap_error_destroy(err);

@@ -5,9 +5,11 @@
 
 #include "str.h"
 
-// Process, user, group, signal, time, RLIMIT_CORE, dumpable, pidfd, thread, host name. A kernel
-// that does not know %F makes an empty argument of it.
-static const char facts[] = "%P %u %g %s %t %c %d %F %I %h";
+// Process, user, group, signal, time; between them RLIMIT_CORE; dumpable, pidfd, thread, host name.
+// A kernel that does not know %F makes an empty argument of it.
+static const char facts[] = "%P %u %g %s %t", more_facts[] = "%d %F %I %h";
+
+enum { LIMIT_DIGITS = 20 }; // of UINT64_MAX
 
 static const struct {
 	const char *name, *text;
@@ -126,14 +128,32 @@ static struct snap_error *does_not_fit(const char *path)
 			      shown ? shown : "?");
 }
 
-struct snap_error *corepattern_make_pipe(const char *hook, const char *store, char **ret)
+char *corepattern_limit(const char *pattern)
+{
+	// The program, and what 50-coredump.conf has had before the limit since 229.
+	enum { BEFORE = 6 };
+	if (corepattern_owner(pattern) != COREPATTERN_SYSTEMD || *pattern != '|')
+		return NULL;
+	const char *word = pattern + 1;
+	for (int i = 0; i <= BEFORE; i++) {
+		word += strspn(word, " \t");
+		if (i < BEFORE)
+			word += strcspn(word, " \t");
+	}
+	size_t len = strcspn(word, " \t"), digits = strspn(word, "0123456789");
+	return len && len == digits && len <= LIMIT_DIGITS ? strndup(word, len) : NULL;
+}
+
+struct snap_error *corepattern_make_pipe(const char *hook, const char *store, const char *limit,
+					 char **ret)
 {
 	char *pattern;
 	if (!fits_in(hook))
 		return does_not_fit(hook);
 	if (!fits_in(store))
 		return does_not_fit(store);
-	int n = asprintf(&pattern, "|%s %s %s", hook, store, facts);
+	int n = asprintf(&pattern, "|%s %s %s %s %s", hook, store, facts, limit ? limit : "%c",
+			 more_facts);
 	if (n < 0)
 		return snap_error_oom();
 	if (n > COREPATTERN_MAX) {

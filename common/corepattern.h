@@ -51,12 +51,19 @@ static inline bool corepattern_is_ours(const char *pattern)
 }
 
 /**
- * The pattern that starts @hook with @store and the facts of the crash as its arguments. @ret is
- * owned by the caller. SNAP_FAILED when it is too long for the kernel, or a name has bytes in it
- * that a pattern cannot have; both names must be absolute.
+ * The number that systemd-coredump's pattern has in place of %c, the limit of the process, or NULL;
+ * owned by the caller. Debian 12 has one: it starts services with a limit of 0, and keeps their
+ * cores all the same.
  */
-struct snap_error *corepattern_make_pipe(const char *hook, const char *store, char **ret)
-	_must_check_;
+char *corepattern_limit(const char *pattern);
+/**
+ * The pattern that starts @hook with @store and the facts of the crash as its arguments; with
+ * @limit, if not NULL, for the limit of every process. @ret is owned by the caller. SNAP_FAILED
+ * when it is too long for the kernel, or a name has bytes in it that a pattern cannot have; both
+ * names must be absolute.
+ */
+struct snap_error *corepattern_make_pipe(const char *hook, const char *store, const char *limit,
+					 char **ret) _must_check_;
 /// The store in a pattern of corepattern_make_pipe(), owned by the caller; NULL when it is no such
 /// pattern, or when out of memory.
 char *corepattern_store(const char *pattern);

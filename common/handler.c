@@ -78,8 +78,8 @@ static struct snap_error *check_socket(const struct handler_options *options)
 	return NULL;
 }
 
-/// The pattern of the pipe; its hook is there and can be run.
-static struct snap_error *make_pipe(const struct handler_options *options, char **ret)
+/// The hook; it is there and can be run.
+static struct snap_error *find_hook(char **ret)
 {
 	_cleanup_free_ char *found = NULL, *hook = NULL;
 	struct snap_error *err = program_find(COREPATTERN_HOOK, &found);
@@ -92,7 +92,9 @@ static struct snap_error *make_pipe(const struct handler_options *options, char 
 	if (!hook)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot find '%s'", found);
 	err = hookcheck_run(hook);
-	return err ? err : corepattern_make_pipe(hook, store_of(options), ret);
+	if (!err)
+		*ret = TAKE_PTR(hook);
+	return err;
 }
 
 // ---- memory --------------------------------------------------------------------------------
@@ -241,7 +243,7 @@ static void note_boot(const char *root, struct handler_notes *notes)
 
 struct install {
 	const struct handler_options *options;
-	char *pipe; ///< pattern of the pipe
+	char *hook, *pipe; ///< the program, and the pattern of the pipe
 	struct sysctl_values now;
 	struct handlermemory old, memory;
 	bool had_old;
@@ -249,10 +251,19 @@ struct install {
 
 static void install_deinit(struct install *in)
 {
+	free(in->hook);
 	free(in->pipe);
 	sysctl_values_deinit(&in->now);
 	handlermemory_deinit(&in->old);
 	handlermemory_deinit(&in->memory);
+}
+
+/// Whose limit counts has been decided by whoever wrote the pattern from before.
+static struct snap_error *make_pipe(struct install *in)
+{
+	_cleanup_free_ char *limit =
+		corepattern_limit(in->memory.found.of[SYSCTL_CORE_PATTERN]);
+	return corepattern_make_pipe(in->hook, store_of(in->options), limit, &in->pipe);
 }
 
 static struct snap_error *look(struct install *in)
@@ -275,6 +286,8 @@ static struct snap_error *look(struct install *in)
 	}
 	if (!err)
 		err = remember(in->had_old ? &in->old : NULL, &in->now, &in->memory);
+	if (!err)
+		err = make_pipe(in);
 	in->memory.runtime = in->options->flags & HANDLER_RUNTIME;
 	struct sysctl_values *set = &in->memory.set;
 	if (!err && (copy_value(&set->of[SYSCTL_CORE_PATTERN],
@@ -327,7 +340,7 @@ struct snap_error *handler_install(const struct handler_options *options,
 	if (!err)
 		err = check_store(options);
 	if (!err)
-		err = make_pipe(options, &in.pipe);
+		err = find_hook(&in.hook);
 	if (!err && options->flags & HANDLER_SOCKET)
 		err = check_socket(options);
 	if (!err)

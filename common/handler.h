@@ -46,6 +46,9 @@
 /// Where procsnapd listens for hooks, below the store.
 #define HANDLER_DAEMON_SOCKET "/crash/socket"
 
+/// Where systemd listens for procsnapd (procsnapd.socket), and starts it for whoever connects.
+#define HANDLER_DOORBELL "/run/procsnap/io.procsnap"
+
 enum handler_flags {
 	HANDLER_SOCKET = 1U << 0, ///< the coredump socket instead of the pipe
 	HANDLER_RUNTIME = 1U << 1, ///< until the next boot only: no file in sysctl.d
@@ -85,6 +88,7 @@ struct handler_status {
 	bool kernel_has_socket, socket_listens;
 	bool daemon_known; ///< daemon_listens counts; who may not look into the store cannot tell
 	bool daemon_listens; ///< for hooks
+	bool daemon_starts; ///< when a hook rings at HANDLER_DOORBELL
 	bool remembered; ///< memory counts
 	struct handlermemory memory;
 	struct sysctld boot; ///< who sets the pattern at boot

@@ -54,6 +54,7 @@ static void look_for_daemon(const char *root, struct handler_status *status)
 	status->daemon_known = connected || (errno != EACCES && errno != EPERM);
 	// EAGAIN: it listens, and has more to do than it can.
 	status->daemon_listens = connected || errno == EAGAIN;
+	status->daemon_starts = sysctl_is_listening(root, HANDLER_DOORBELL);
 }
 
 static void judge_now(const char *root, struct handler_status *status)

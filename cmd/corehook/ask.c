@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/corelimit.h"
 #include "common/fd.h"
+#include "common/handler.h"
 #include "common/ipc.h"
 
 // A daemon that lives answers within a millisecond; the second number is how long a process may
@@ -139,6 +140,16 @@ void ask_done(int sock, const struct folder *folder)
 	if (sock >= 0)
 		(void)ipc_send(sock, done, NULL, 0, MSG_NOSIGNAL | MSG_DONTWAIT);
 	snap_closep(&sock);
+}
+
+void ask_to_start(void)
+{
+	static const struct sockaddr_un addr = { .sun_family = AF_UNIX,
+						 .sun_path = HANDLER_DOORBELL };
+	_cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	// Who has rung may go: systemd sees that somebody connected, and the daemon looks for folders.
+	if (sock >= 0)
+		(void)connect(sock, (const struct sockaddr *)&addr, sizeof(addr));
 }
 
 bool ask_to_record(const struct crash *crash, const struct folder *folder, const char *why,

@@ -57,6 +57,9 @@ void answer_deinit(struct answer *answer);
 void ask_copied(int sock);
 /// Tells the daemon that the folder is complete. Takes @sock.
 void ask_done(int sock, const struct folder *folder);
+/// Has systemd start the daemon that was not there, and would take the folder (HANDLER_DOORBELL).
+/// Waits for nothing; where systemd does not listen for it, the folder waits.
+void ask_to_start(void);
 /// Has the daemon record @crash, of which there will be no core: @why. @elsewhere, or -EBADF, is a
 /// folder with what is known; it is read when this returns, or never will be. False when nobody has
 /// said that it is recorded.

@@ -163,6 +163,7 @@ static void print_status(const struct handler_status *status)
 						  "?");
 	print_line("Daemon", !status->daemon_known   ? "only root can tell" :
 			     status->daemon_listens ? "listens" :
+			     status->daemon_starts  ? "does not run; the next crash starts it" :
 						      "does not listen; crashes wait in the store");
 	print_line("Socket", !status->kernel_has_socket ? "not known to this kernel" :
 			     status->socket_listens	? "procsnapd listens on it" :
@@ -215,6 +216,7 @@ static void print_json(const struct handler_status *status)
 	json_set_message(json, "hook_problem", status->hook_problem);
 	if (status->daemon_known)
 		json_set_bool(json, "daemon_listens", status->daemon_listens);
+	json_set_bool(json, "daemon_starts", status->daemon_starts);
 	json_set_bool(json, "kernel_has_socket", status->kernel_has_socket);
 	json_set_bool(json, "socket_listens", status->socket_listens);
 	json_set(json, "boot", boot_to_json(&status->boot));

@@ -14,7 +14,7 @@ static void check_pattern(const char *text)
 	REQUIRE(!target || strlen(target) < strlen(text));
 	_cleanup_free_ char *store = corepattern_store(text);
 	REQUIRE(!store || (*store && !strpbrk(store, " \t")));
-	struct snap_error *err = corepattern_make_pipe("/h/" COREPATTERN_HOOK, text, &made);
+	struct snap_error *err = corepattern_make_pipe("/h/" COREPATTERN_HOOK, text, NULL, &made);
 	if (!err) {
 		_cleanup_free_ char *again = corepattern_store(made);
 		REQUIRE(strlen(made) <= COREPATTERN_MAX && again && !strcmp(again, text));

@@ -306,6 +306,33 @@ same_as_kernel() {
 	store_has_crashes 3
 }
 
+@test "no daemon, but somebody who would start it: he is asked to" {
+	[ ! -e /run/procsnap/io.procsnap ] || skip "a daemon of this machine has /run/procsnap"
+	crash_handler
+	no_door() {
+		rm -f /run/procsnap/io.procsnap
+		rmdir /run/procsnap 2>/dev/null || true # unless somebody else has something there
+	}
+	at_end no_door
+	mkdir -p /run/procsnap
+	python3 -c 'import socket
+s = socket.socket(socket.AF_UNIX)
+s.bind("/run/procsnap/io.procsnap")
+s.listen()
+print("ready", flush=True)
+s.accept()
+print("asked", flush=True)' >"$DIR/door" 3>&- 4>&- &
+	STARTED+=($!)
+	says() {
+		[ "$(tail -n 1 "$DIR/door")" = "$1" ]
+	}
+	wait_for says ready
+	crash_child "$CRASHER" null
+	wait_for says asked
+	left # and not taken away by whoever came
+	[ -s "$FOLDER/core" ]
+}
+
 store_has_crashes() {
 	[ "$("$SNAPCTL" list --json --kind=crash | wc -l)" = "$1" ] || fail "$("$SNAPCTL" list)" || return 1
 }

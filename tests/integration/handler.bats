@@ -126,6 +126,25 @@ fs.suid_dumpable=2" ]
 	done
 }
 
+@test "a limit in systemd-coredump's pattern is taken over, also by a second install" {
+	machine
+	kernel '|/lib/systemd/systemd-coredump %P %u %g %s %t 9223372036854775808 %h %d' 16 2
+	OURS="|$HOOK /var/lib/procsnap ${FACTS/\%c/9223372036854775808}"
+	local _
+	for _ in 1 2; do
+		handler install
+		good
+		kernel_has "$OURS" 1024 2
+		grep -qxF "kernel.core_pattern=$OURS" "$FILE"
+	done
+	handler uninstall
+	good
+	kernel '|/usr/lib/systemd/systemd-coredump %P %u %g %s %t %c %h %d %F' 16 2
+	handler install
+	good
+	kernel_has "|$HOOK /var/lib/procsnap $FACTS" 1024 2
+}
+
 @test "somebody else has become the handler: told, left alone, --force" {
 	machine
 	handler install
@@ -443,7 +462,13 @@ time.sleep(1000)' "$socket" 3>&- 4>&- &
 	}
 	wait_for heard
 	end_child "${STARTED[-1]}"
-	status_has '.daemon_listens == false'
+	status_has '.daemon_listens == false and .daemon_starts == false'
+	handler status
+	[[ $output == *"Daemon: does not listen; crashes wait in the store"* ]]
+	listens /run/procsnap/io.procsnap
+	status_has '.daemon_listens == false and .daemon_starts'
+	handler status
+	[[ $output == *"Daemon: does not run; the next crash starts it"* ]]
 }
 
 # ---- the service ---------------------------------------------------------------------------------

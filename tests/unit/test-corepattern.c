@@ -51,7 +51,7 @@ static void test_pipe(void **state _unused_)
 {
 	_cleanup_free_ char *pattern = NULL;
 	assert_ok(corepattern_make_pipe("/usr/libexec/procsnap/procsnap-corehook",
-					"/var/lib/procsnap", &pattern));
+					"/var/lib/procsnap", NULL, &pattern));
 	assert_string_equal(pattern, "|/usr/libexec/procsnap/procsnap-corehook /var/lib/procsnap "
 				     "%P %u %g %s %t %c %d %F %I %h");
 	assert_true(corepattern_is_ours(pattern));
@@ -62,13 +62,45 @@ static void test_pipe(void **state _unused_)
 	assert_null(corepattern_store("@@/run/procsnap/coredump.socket"));
 }
 
+static void test_limit(void **state _unused_)
+{
+	static const struct {
+		const char *pattern, *limit;
+	} cases[] = {
+		// Debian 12, before and after the fix of CVE-2025-4598
+		{ "|/lib/systemd/systemd-coredump %P %u %g %s %t 9223372036854775808 %h",
+		  "9223372036854775808" },
+		{ "|/lib/systemd/systemd-coredump %P %u %g %s %t 9223372036854775808 %h %d",
+		  "9223372036854775808" },
+		// Debian 13
+		{ "|/usr/lib/systemd/systemd-coredump %P %u %g %s %t %c %h %d %F", NULL },
+		{ "|/lib/systemd/systemd-coredump %P %u %g %s %t 0", "0" },
+		{ "|/lib/systemd/systemd-coredump %P %u %g %s %t 12x %h", NULL },
+		{ "|/lib/systemd/systemd-coredump %P %u %g %s %t 111111111111111111111 %h", NULL },
+		{ "|/lib/systemd/systemd-coredump %P %u %g %s %t", NULL },
+		{ "|/lib/systemd/systemd-coredump", NULL },
+		{ "|/usr/share/apport/apport -p%p %u %g %s %t 5 %h", NULL },
+		{ "core", NULL },
+		{ "", NULL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *limit = corepattern_limit(cases[i].pattern);
+		assert_true(!limit == !cases[i].limit);
+		if (limit)
+			assert_string_equal(limit, cases[i].limit);
+	}
+	_cleanup_free_ char *pattern = NULL;
+	assert_ok(corepattern_make_pipe("/x/procsnap-corehook", "/s", "12", &pattern));
+	assert_string_equal(pattern, "|/x/procsnap-corehook /s %P %u %g %s %t 12 %d %F %I %h");
+}
+
 static void test_pipe_refused(void **state _unused_)
 {
 	static const char *const bad[] = { "x", "", "/a b", "/a%b", "/a\nb", "/a\tb", "/a\x7f" };
 	char *pattern = NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		assert_code(corepattern_make_pipe(bad[i], "/s", &pattern), SNAP_FAILED);
-		assert_code(corepattern_make_pipe("/h", bad[i], &pattern), SNAP_FAILED);
+		assert_code(corepattern_make_pipe(bad[i], "/s", NULL, &pattern), SNAP_FAILED);
+		assert_code(corepattern_make_pipe("/h", bad[i], NULL, &pattern), SNAP_FAILED);
 	}
 	assert_null(pattern);
 }
@@ -78,14 +110,14 @@ static void test_pipe_length(void **state _unused_)
 {
 	char store[128] = "/";
 	_cleanup_free_ char *shortest = NULL;
-	assert_ok(corepattern_make_pipe("/h", store, &shortest));
+	assert_ok(corepattern_make_pipe("/h", store, NULL, &shortest));
 	memset(store + 1, 's', COREPATTERN_MAX - strlen(shortest));
 	_cleanup_free_ char *longest = NULL;
-	assert_ok(corepattern_make_pipe("/h", store, &longest));
+	assert_ok(corepattern_make_pipe("/h", store, NULL, &longest));
 	assert_int_equal(strlen(longest), 127);
 	store[strlen(store)] = 's';
 	char *none = NULL;
-	struct snap_error *err = corepattern_make_pipe("/h", store, &none);
+	struct snap_error *err = corepattern_make_pipe("/h", store, NULL, &none);
 	assert_non_null(err);
 	assert_non_null(strstr(err->message, "takes 127 bytes"));
 	snap_error_destroy(err);
@@ -97,6 +129,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_pipe_refused),
 		cmocka_unit_test(test_pipe_length),
 	};
