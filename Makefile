@@ -130,7 +130,7 @@ TARGETS32 := $(patsubst %,$(BUILD)/targets/%-32,simple threads eintr signals bit
 GO_TARGETS := $(patsubst tests/targets/%/go.mod,$(BUILD)/targets/%,$(wildcard tests/targets/*/go.mod))
 
 .PHONY: all help man tests targets check check-unit check-asan check-valgrind fuzz lint lint-text \
-	bench soak format install uninstall deb clean
+	bench soak machine format install uninstall deb clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -297,6 +297,9 @@ SOAK_MINUTES ?= 10
 soak: all targets ## Kill and stop workers in many targets for SOAK_MINUTES (10)
 	$(Q)tests/soak --minutes=$(SOAK_MINUTES) $(BUILD)
 
+machine: all targets ## Boot a machine in qemu, install the package there, and have it crash
+	$(Q)tests/machine/walk $(BUILD)
+
 # -- Keeping the house clean -------------------------------------------------------------------
 
 LINT_SRC := $(COMMON_SRC) $(PTRACE_SRC) $(DUMPER_SRC) $(ANALYZER_SRC) $(STACKS_SRC) $(DAEMON_SRC) \
@@ -377,7 +380,7 @@ uninstall: ## Remove what install put there
 		$(DESTDIR)$(call folder_of,$(i))/$(notdir $(call file_of,$(i))))
 	$(Q)rmdir $(DESTDIR)$(LIBEXECDIR) 2>/dev/null || true
 
-SHELL_SRC += tests/tools/sysroot tests/tools/gdbframes $(wildcard debian/*.prerm debian/*.postrm)
+SHELL_SRC += $(wildcard tests/machine/*) tests/tools/sysroot tests/tools/gdbframes $(wildcard debian/*.prerm debian/*.postrm debian/*.postinst)
 
 # dpkg-buildpackage writes beside the tree and into it, so it gets a tree of its own. Variables that
 # were set for this make are not for that one.
