@@ -147,7 +147,8 @@ void ask_to_start(void)
 	static const struct sockaddr_un addr = { .sun_family = AF_UNIX,
 						 .sun_path = HANDLER_DOORBELL };
 	_cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	// Who has rung may go: systemd sees that somebody connected, and the daemon looks for folders.
+	// Who has rung may go: systemd sees that somebody connected, and the daemon looks
+	// for folders.
 	if (sock >= 0)
 		(void)connect(sock, (const struct sockaddr *)&addr, sizeof(addr));
 }
