@@ -93,36 +93,79 @@ static struct snap_error *publish(struct hook *hook, const struct answer *answer
 	return err ? err : folder_publish(&hook->folder);
 }
 
+/// The folder is complete. @whole, with its @result, is a core in memory, or negative.
+static void tell_daemon(const struct hook *hook, struct answer *answer, int whole,
+			const struct json *result)
+{
+	if (answer->sock >= 0)
+		ask_done(TAKE_FD(answer->sock), &hook->folder, whole, result);
+	else
+		ask_to_start();
+}
+
+/// Lets the kernel write the core, or not. Returns whether it will.
+static bool answer_kernel(const struct hook *hook, enum handshake_answer answer)
+{
+	struct snap_error *err = handshake_end(CRASH_STREAM_FD, &hook->crash, answer);
+	bool ok = !err;
+	if (err)
+		complain(&hook->crash, err->message);
+	snap_error_destroy(err);
+	return ok && answer == HANDSHAKE_TAKE;
+}
+
+/// The kernel asks whether to write a core. True when there is to be none: then all is done.
+static bool refuse(struct hook *hook)
+{
+	struct answer answer;
+	ask_early(&hook->crash, &hook->folder, hook->share, &answer);
+	bool drop = answer.action == ACTION_DROP;
+	if (drop) {
+		_cleanup_(json_destroyp) struct json *result = json_new_object();
+		json_set_text(result, "mode", "rejected");
+		add_answer(&answer, NULL, result);
+		struct snap_error *err = folder_write_result(&hook->folder, result);
+		if (!err)
+			err = folder_publish(&hook->folder);
+		(void)answer_kernel(hook, HANDSHAKE_REJECT);
+		if (err)
+			complain(&hook->crash, err->message);
+		else
+			tell_daemon(hook, &answer, -EBADF, NULL);
+		snap_error_destroy(err);
+	}
+	answer_deinit(&answer);
+	return drop;
+}
+
 /// The copier: all of the work. Returns its exit status.
 static int copy_and_publish(struct hook *hook, int holder)
 {
-	struct json *result = NULL;
+	_cleanup_taken_ struct taken taken = TAKEN_NULL;
 	struct binaries *binaries = NULL;
 	struct answer answer;
 	_cleanup_(json_destroyp) struct json *place = place_describe(&hook->crash, &hook->head);
-	ask_daemon(&hook->crash, &hook->folder, place, hook->share, &answer);
+	ask_daemon(&hook->crash, &hook->folder, place, take_wants_memory(hook), hook->share,
+		   &answer);
 	struct snap_error *err = NULL;
-	if (answer.action == ACTION_DROP)
-		result = json_new_object();
-	else
+	if (answer.action == ACTION_DROP) {
+		taken.result = json_new_object();
+	} else {
 		binaries = binaries_open(hook);
-	if (!result)
-		err = take_core(hook, &answer, &result);
+		err = take_core(hook, &answer, &taken);
+	}
 	if (err)
 		complain(&hook->crash, err->message);
 	snap_error_destroy(err);
-	add_answer(&answer, place, result);
-	err = publish(hook, &answer, binaries, result, holder);
+	add_answer(&answer, place, taken.result);
+	err = publish(hook, &answer, binaries, taken.result, holder);
 	if (err)
 		complain(&hook->crash, err->message);
-	else if (answer.sock >= 0)
-		ask_done(TAKE_FD(answer.sock), &hook->folder);
 	else
-		ask_to_start();
+		tell_daemon(hook, &answer, taken.whole, taken.whole_result);
 	int status = err ? 1 : 0;
 	answer_deinit(&answer);
 	snap_error_destroy(err);
-	json_destroy(result);
 	return status;
 }
 
@@ -207,18 +250,45 @@ static void record_elsewhere(const struct hook *hook, const char *why)
 		folder_remove_elsewhere(elsewhere, path);
 }
 
-/// From the first look at a crash to its end. Takes what is in @hook.
-static int handle(struct hook *hook, struct snap_error *err)
+static void read_head(struct hook *hook)
 {
-	hook->share = share_create();
-	if (!err) {
-		head_read(&hook->head, CRASH_STREAM_FD, hook->crash.ref.pid);
-		crash_add_head(&hook->crash, &hook->head.snap, &hook->head.facts);
-		err = folder_create(&hook->crash, &hook->folder);
-		if (err)
-			record_elsewhere(hook, err->message);
+	head_read(&hook->head, CRASH_STREAM_FD, hook->crash.ref.pid);
+	crash_add_head(&hook->crash, &hook->head.snap, &hook->head.facts);
+}
+
+/// Of a pipe, into which the kernel writes whatever we say.
+static struct snap_error *begin_pipe(struct hook *hook)
+{
+	read_head(hook);
+	struct snap_error *err = folder_create(&hook->crash, &hook->folder);
+	if (err)
+		record_elsewhere(hook, err->message);
+	return err;
+}
+
+/// Of a socket, where the kernel waits for an answer. @ret_more: is there anything left to do?
+static struct snap_error *begin_socket(struct hook *hook, bool *ret_more)
+{
+	struct snap_error *err = folder_create(&hook->crash, &hook->folder);
+	if (err) {
+		record_elsewhere(hook, err->message);
+		return err;
 	}
-	int r = err ? 0 : -ECHILD;
+	*ret_more = !refuse(hook);
+	// One that is killed meanwhile leaves a folder of which the daemon makes a record.
+	if (*ret_more && answer_kernel(hook, HANDSHAKE_TAKE))
+		read_head(hook);
+	return NULL;
+}
+
+/// From the first look at a crash to its end. Takes what is in @hook.
+static int handle(struct hook *hook, bool is_socket, struct snap_error *err)
+{
+	bool more = true;
+	hook->share = share_create();
+	if (!err)
+		err = is_socket ? begin_socket(hook, &more) : begin_pipe(hook);
+	int r = err || !more ? 0 : -ECHILD;
 	for (int i = 0; r == -ECHILD && i < COPIERS_MAX; i++)
 		r = run_copier(hook);
 	// Also when it was in vain, and before anything else: the process waits for this.
@@ -241,7 +311,7 @@ static int handle(struct hook *hook, struct snap_error *err)
 static int handle_connection(void *userdata)
 {
 	struct hook hook = { .crash.ref = PIDREF_NULL, .folder = FOLDER_NULL };
-	return handle(&hook, handshake(CRASH_STREAM_FD, userdata, &hook.crash));
+	return handle(&hook, true, handshake_begin(CRASH_STREAM_FD, userdata, &hook.crash));
 }
 
 static int listen_in(char *store, const char *path)
@@ -276,5 +346,5 @@ int main(int argc, char *argv[])
 		return SNAP_USAGE;
 	}
 	set_up();
-	return handle(&hook, err);
+	return handle(&hook, false, err);
 }

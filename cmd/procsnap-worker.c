@@ -445,16 +445,12 @@ static struct snap_error *dump(struct worker *w, struct snapshot *snap, struct j
 static bool can_analyze_copy(const struct worker *w, const struct plan *plan)
 {
 	_cleanup_free_ char *text = NULL;
-	uint64_t available_kib = 0;
-	if (snap_read_file_at(AT_FDCWD, "/proc/meminfo", 64 << 10, &text) > 0) {
-		const char *p = snap_line_value(text, "MemAvailable:");
-		_cleanup_free_ char *digits = p ? strndup(p, strspn(p, "0123456789")) : NULL;
-		if (digits)
-			(void)snap_parse_u64(digits, &available_kib);
-	}
+	uint64_t available = 0;
+	if (snap_read_file_at(AT_FDCWD, "/proc/meminfo", 64 << 10, &text) > 0)
+		(void)snap_line_kib(text, "MemAvailable:", &available);
 	uint64_t most = w->forecast.best == STRATEGY_PRECOPY ? ANALYZE_PRECOPY_BYTES :
 							       ANALYZE_COPY_BYTES;
-	return plan->data_bytes <= most && plan->data_bytes <= available_kib * 1024 / 4;
+	return plan->data_bytes <= most && plan->data_bytes <= available / 4;
 }
 
 static struct snap_error *analyze_copy(struct worker *w, struct memsource *source, int lines_fd,

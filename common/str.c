@@ -92,6 +92,21 @@ const char *snap_line_value(const char *text, const char *key)
 	return NULL;
 }
 
+int snap_line_kib(const char *text, const char *key, uint64_t *ret_bytes)
+{
+	const char *value = snap_line_value(text, key);
+	_cleanup_free_ char *digits = value ? strndup(value, strspn(value, "0123456789")) : NULL;
+	uint64_t kib = 0;
+	if (!digits)
+		return value ? -ENOMEM : -ENOENT;
+	int r = snap_parse_u64(digits, &kib);
+	if (r == 0 && kib > UINT64_MAX / 1024)
+		r = -ERANGE;
+	if (r == 0)
+		*ret_bytes = kib * 1024;
+	return r;
+}
+
 /// Length of the well-formed UTF-8 sequence at @s, 0 when there is none.
 static size_t utf8_len(const unsigned char *s, size_t left)
 {

@@ -25,6 +25,9 @@ void snap_format_double(double value, bool single, char buf[static 32]);
 /// The rest of the line after the first line that starts with @key (its colon included), blanks
 /// skipped; NULL when there is none. Never matches inside a line.
 const char *snap_line_value(const char *text, const char *key);
+/// The number of such a line in KiB, as the kernel writes amounts of memory; in bytes. -ENOENT, or
+/// what snap_parse_u64() says.
+int snap_line_kib(const char *text, const char *key, uint64_t *ret_bytes);
 /**
  * A copy of @len bytes of @s fit for a terminal or a log line: control bytes, backslashes and what
  * is not UTF-8 become \\xNN. Owned by the caller; NULL only when out of memory.

@@ -80,8 +80,7 @@ static const struct {
 	KEY("Limits", "MaxConnectionsPerUser", max_connections_per_user, VALUE_LEVEL, 1, 4096,
 	    "a number from 1 to 4096", "256"),
 	// Compressing takes 1 s for some 300 MB; this is for 100 GB and more.
-	KEY("Limits", "JobTimeout", job_timeout_ns, VALUE_TIME, 1, CONFIG_INFINITY, TIMES,
-	    "15min"),
+	KEY("Limits", "JobTimeout", job_timeout_ns, VALUE_TIME, 1, CONFIG_INFINITY, TIMES, "15min"),
 	// What the analyzer may have; a dump itself needs much less.
 	KEY("Limits", "JobMemory", job_memory, VALUE_SIZE, 64 << 20, CONFIG_INFINITY,
 	    "a size from 64M, a share such as 10%, or infinity", "2G"),
@@ -99,6 +98,8 @@ static const struct {
 	    "exe:, comm:, unit:, cgroup: or user:, what is meant, and keep, stacks or none", ""),
 	KEY("Crash", "MaxCoreSize", max_core_size, VALUE_BYTES, 1 << 20, CONFIG_INFINITY,
 	    "a size from 1M, or infinity", "infinity"),
+	// As much as all dumps may have of the disk.
+	KEY("Crash", "SpoolMemory", spool_memory, VALUE_SIZE, 0, CONFIG_INFINITY, SIZES, "10%"),
 	// The tenth core of one mistake tells what the first nine did; by then they may have
 	// pushed others out of the store.
 	KEY("Crash", "DuplicateLimit", duplicates, VALUE_RATE, 1, CONFIG_INFINITY, RATES,

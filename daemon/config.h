@@ -88,6 +88,7 @@ struct config {
 	unsigned int storage; ///< enum crash_action, where no rule says otherwise
 	struct crashrules rules;
 	uint64_t max_core_size; ///< bytes of memory; CONFIG_INFINITY
+	struct config_size spool_memory; ///< percent: of the machine's memory
 	struct config_rate duplicates; ///< cores of one executable that crashed at one place
 	struct config_rate rate_limit; ///< cores of one executable
 	struct config_rate user_rate_limit; ///< cores of one user

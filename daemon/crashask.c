@@ -2,6 +2,7 @@
 #include "crashask.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -41,11 +42,12 @@ static struct json *describe(const struct crash_verdict *verdict)
 	return answer;
 }
 
-struct json *crashask(struct crashpolicy *policy, const struct config *config, int folder,
-		      const struct json *facts, const struct json *place)
+/// @place is NULL also when @early.
+static void decide(struct crashpolicy *policy, const struct config *config, int folder,
+		   const struct json *facts, const struct json *place, bool early,
+		   struct crash_verdict *ret)
 {
 	_cleanup_(procid_destroyp) struct procid *id = read_id(folder, facts);
-	struct crash_verdict verdict;
 	const struct crash_facts crash = {
 		.uid = (uid_t)json_get_u64(facts, "uid", (uid_t)-1),
 		.signal = (int)json_get_u64(facts, "signal", 0),
@@ -59,7 +61,33 @@ struct json *crashask(struct crashpolicy *policy, const struct config *config, i
 		.module = json_get_text(place, "module"),
 		.offset = json_get_u64(place, "offset", 0),
 		.callers = json_get_u64(place, "callers", 0),
+		.early = early,
 	};
-	crashpolicy_decide(policy, config, &crash, snap_clock_ns(CLOCK_BOOTTIME), &verdict);
+	crashpolicy_decide(policy, config, &crash, snap_clock_ns(CLOCK_BOOTTIME), ret);
+}
+
+struct json *crashask(struct crashpolicy *policy, const struct config *config, int folder,
+		      const struct json *facts, const struct json *place)
+{
+	struct crash_verdict verdict;
+	decide(policy, config, folder, facts, place, false, &verdict);
 	return describe(&verdict);
+}
+
+struct json *crashask_early(struct crashpolicy *policy, const struct config *config, int folder,
+			    const struct json *facts)
+{
+	struct crash_verdict verdict;
+	decide(policy, config, folder, facts, NULL, true, &verdict);
+	if (verdict.action == CRASH_NONE)
+		return describe(&verdict);
+	struct json *later = json_new_object();
+	json_set_bool(later, "later", true);
+	return later;
+}
+
+bool crashask_drops(const struct json *answer)
+{
+	const char *action = json_get_text(answer, "action");
+	return action && !strcmp(action, actions[CRASH_NONE]);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/json.h"
 #include "daemon/config.h"
 #include "daemon/crashpolicy.h"
@@ -15,3 +17,9 @@
  */
 struct json *crashask(struct crashpolicy *policy, const struct config *config, int folder,
 		      const struct json *facts, const struct json *place);
+/// The same before there is a core: {"later": true} unless it is known by now that there is to be
+/// none.
+struct json *crashask_early(struct crashpolicy *policy, const struct config *config, int folder,
+			    const struct json *facts);
+/// Is that what an answer says?
+bool crashask_drops(const struct json *answer);

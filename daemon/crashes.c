@@ -25,6 +25,7 @@
 #include "daemon/crashfolder.h"
 #include "daemon/crashjob.h"
 #include "daemon/crashkept.h"
+#include "daemon/crashspool.h"
 #include "daemon/manager.h"
 
 enum {
@@ -48,6 +49,7 @@ struct hook {
 	sd_event_source *io;
 	struct turn turn;
 	struct json *answer; ///< what it will be told when it is its turn
+	uint64_t wants_memory, promised; ///< bytes for a core (daemon/crashspool.h)
 	char folder[CRASHFOLDER_NAME_SIZE]; ///< with its dot
 };
 
@@ -55,6 +57,8 @@ struct pending {
 	TAILQ_ENTRY(pending) entry;
 	struct turn turn;
 	struct crashjob *job; ///< NULL: not begun
+	struct crashjob_whole whole; ///< until it is begun
+	uint64_t held; ///< bytes of memory that it has
 	char name[CRASHFOLDER_NAME_SIZE];
 };
 
@@ -69,6 +73,7 @@ struct crashes {
 	struct turns copying, dumping;
 	struct crashkept *kept;
 	struct crashpolicy *policy;
+	struct crashspool spool;
 	struct crashcounts *counts;
 	bool stopped;
 };
@@ -90,6 +95,8 @@ static void forget_pending(struct crashes *c, struct pending *p)
 {
 	turns_remove(&c->dumping, &p->turn);
 	TAILQ_REMOVE(&c->pending, p, entry);
+	c->spool.held -= p->held;
+	crashjob_whole_deinit(&p->whole);
 	free(p);
 }
 
@@ -99,7 +106,7 @@ static void begin_dumps(struct crashes *c)
 	while (!c->stopped && (turn = turns_next(&c->dumping))) {
 		struct pending *p = (struct pending *)((char *)turn -
 						       offsetof(struct pending, turn));
-		p->job = crashjob_begin(c->manager, c, c->dirfd, p->name);
+		p->job = crashjob_begin(c->manager, c, c->dirfd, p->name, &p->whole);
 		if (!p->job)
 			forget_pending(c, p);
 	}
@@ -114,9 +121,21 @@ static struct pending *find_pending(const struct crashes *c, const char *name)
 	return NULL;
 }
 
-static void add_pending(struct crashes *c, const char *name)
+/// Has somebody something to say about a folder that is complete?
+static bool is_awaited(const struct crashes *c, const char *name)
 {
-	if (find_pending(c, name) || crashkept_waits(c->kept, name))
+	const struct hook *hook;
+	TAILQ_FOREACH(hook, &c->hooks, entry)
+	if (hook->promised && !strcmp(hook->folder + 1, name))
+		return true;
+	return false;
+}
+
+/// Takes @whole, which may be NULL, and @held with it.
+static void add_pending_whole(struct crashes *c, const char *name, struct crashjob_whole *whole,
+			      uint64_t held)
+{
+	if (find_pending(c, name) || crashkept_waits(c->kept, name) || is_awaited(c, name))
 		return;
 	_cleanup_close_ int folder = crashfolder_open(c->dirfd, name);
 	_cleanup_(json_destroyp) struct json *facts = read_facts(folder);
@@ -127,7 +146,19 @@ static void add_pending(struct crashes *c, const char *name)
 	}
 	(void)snprintf(p->name, sizeof(p->name), "%s", name);
 	TAILQ_INSERT_TAIL(&c->pending, p, entry);
+	p->whole = CRASHJOB_WHOLE_NULL;
+	if (whole) {
+		p->whole = *whole;
+		p->held = held;
+		c->spool.held += held;
+		*whole = CRASHJOB_WHOLE_NULL;
+	}
 	begin_dumps(c);
+}
+
+static void add_pending(struct crashes *c, const char *name)
+{
+	add_pending_whole(c, name, NULL, 0);
 }
 
 void crashes_ended(struct crashes *c, const char *name)
@@ -278,6 +309,7 @@ static void hook_destroy(struct hook *hook)
 	turns_remove(&c->copying, &hook->turn);
 	TAILQ_REMOVE(&c->hooks, hook, entry);
 	c->n_hooks--;
+	c->spool.promised -= hook->promised;
 	json_destroy(hook->answer);
 	sd_event_source_disable_unref(hook->io);
 	snap_closep(&hook->sock);
@@ -290,14 +322,42 @@ static void tell(const struct hook *hook, const struct json *message)
 	(void)ipc_send(hook->sock, message, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/// All that it wants, or nothing: a part would be what it has on the disk already.
+static void promise_memory(struct hook *hook)
+{
+	struct crashes *c = hook->crashes;
+	const struct crashspool_memory memory = crashspool_look();
+	if (hook->wants_memory > crashspool_room(&c->spool, c->manager->config, &memory))
+		hook->wants_memory = 0;
+	hook->promised = hook->wants_memory;
+	c->spool.promised += hook->promised;
+	// A copier before may have been promised some, and tells us.
+	json_set_u64(hook->answer, "memory_bytes", hook->promised);
+}
+
 static void give_turns(struct crashes *c)
 {
 	struct turn *turn;
 	while ((turn = turns_next(&c->copying))) {
-		const struct hook *hook =
-			(struct hook *)((char *)turn - offsetof(struct hook, turn));
+		struct hook *hook = (struct hook *)((char *)turn - offsetof(struct hook, turn));
+		promise_memory(hook);
 		tell(hook, hook->answer);
 	}
+}
+
+/// Before there is a core. A hook that has to ask again does so over another connection.
+static void on_early(struct hook *hook, const char *folder)
+{
+	struct crashes *c = hook->crashes;
+	_cleanup_close_ int fd = crashfolder_open(c->dirfd, folder);
+	_cleanup_(json_destroyp) struct json *facts = read_facts(fd);
+	_cleanup_(json_destroyp) struct json *answer =
+		crashask_early(c->policy, c->manager->config, fd, facts);
+	if (crashask_drops(answer)) {
+		(void)snprintf(hook->folder, sizeof(hook->folder), "%s", folder);
+		crashcounts_changed(c->counts, c->manager->config);
+	}
+	tell(hook, answer);
 }
 
 static void on_hello(struct hook *hook, const char *folder, const struct json *message)
@@ -311,9 +371,10 @@ static void on_hello(struct hook *hook, const char *folder, const struct json *m
 	hook->answer = json_get_text(before, "action") ?
 			       json_share(before) :
 			       crashes_decide(c, fd, facts, json_get(message, "place"));
-	const char *action = json_get_text(hook->answer, "action");
+	json_set_u64(hook->answer, "memory_bytes", 0);
+	hook->wants_memory = json_get_u64(message, "memory_bytes", 0);
 	// Who copies nothing need not wait, and without memory nobody.
-	if ((action && !strcmp(action, "drop")) ||
+	if (crashask_drops(hook->answer) ||
 	    turns_add(&c->copying, &hook->turn, uid_of(facts)) < 0) {
 		tell(hook, hook->answer);
 		return;
@@ -327,18 +388,22 @@ static void on_hello(struct hook *hook, const char *folder, const struct json *m
 	tell(hook, wait);
 }
 
-/// It has gone: is its folder complete, or is it for us to complete?
-static void on_gone(struct hook *hook)
+/// It has gone: is its folder complete, or is it for us to complete? Takes @whole.
+static void on_gone(struct hook *hook, struct crashjob_whole *whole)
 {
 	struct crashes *c = hook->crashes;
 	char folder[CRASHFOLDER_NAME_SIZE];
 	struct stat st;
+	uint64_t promised = hook->promised;
 	memcpy(folder, hook->folder, sizeof(folder));
 	hook_destroy(hook);
+	// What nobody was promised is not counted, so it is not kept.
 	if (*folder && fstatat(c->dirfd, folder + 1, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		add_pending(c, folder + 1);
+		add_pending_whole(c, folder + 1, promised && whole->fd >= 0 ? whole : NULL,
+				  promised);
 	else if (*folder)
 		rescan_later(c); // the other one of the two may still be at work
+	crashjob_whole_deinit(whole);
 	give_turns(c);
 }
 
@@ -367,6 +432,11 @@ static int on_message(sd_event_source *source _unused_, int fd, uint32_t events 
 	const struct json *record = r == 0 ? json_get(message, "record") : NULL;
 	if (json_is_object(record) && !*hook->folder)
 		on_record(hook, message, fds[0]);
+	struct crashjob_whole whole = CRASHJOB_WHOLE_NULL;
+	if (r == 0 && json_is_object(json_get(message, "whole"))) {
+		whole.fd = TAKE_FD(fds[0]);
+		whole.result = json_share(json_get(message, "whole"));
+	}
 	for (int i = 0; r == 0 && i < IPC_MAX_FDS; i++)
 		snap_closep(&fds[i]);
 	const char *folder = r == 0 ? json_get_text(message, "folder") : NULL;
@@ -375,10 +445,15 @@ static int on_message(sd_event_source *source _unused_, int fd, uint32_t events 
 		give_turns(hook->crashes);
 		return 0;
 	}
-	if (folder && !*hook->folder && folder[0] == '.' && crashfolder_is_name(folder + 1))
+	bool named = folder && !*hook->folder && folder[0] == '.' &&
+		     crashfolder_is_name(folder + 1);
+	if (named && json_get_bool(message, "early", false))
+		on_early(hook, folder);
+	else if (named)
 		on_hello(hook, folder, message);
 	else // it has done, or died, or says what is no hook's word
-		on_gone(hook);
+		on_gone(hook, &whole);
+	crashjob_whole_deinit(&whole);
 	return 0;
 }
 

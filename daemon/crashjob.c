@@ -42,6 +42,8 @@ struct crashjob {
 	int folder;
 	char name[CRASHFOLDER_NAME_SIZE]; ///< "": there is none in STORE/crash
 	struct json *facts, *result; ///< of the hook
+	struct crashjob_whole whole; ///< what the dump is made of, if there is one
+	struct json *part_result; ///< of the core in the folder, then
 	struct procid *id;
 	struct store_draft *draft;
 	int stacks; ///< where the worker writes them
@@ -49,6 +51,13 @@ struct crashjob {
 	unsigned int attempt;
 	bool recorded; ///< by an attempt before, also of another daemon
 };
+
+void crashjob_whole_deinit(struct crashjob_whole *whole)
+{
+	snap_closep(&whole->fd);
+	json_destroy(whole->result);
+	*whole = CRASHJOB_WHOLE_NULL;
+}
 
 void crashjob_destroy(struct crashjob *job)
 {
@@ -58,6 +67,8 @@ void crashjob_destroy(struct crashjob *job)
 	snap_closep(&job->stacks);
 	json_destroy(job->facts);
 	json_destroy(job->result);
+	json_destroy(job->part_result);
+	crashjob_whole_deinit(&job->whole);
 	json_destroy(job->binaries);
 	procid_destroy(job->id);
 	if (job->draft)
@@ -104,9 +115,11 @@ static int dumpable_of(const struct crashjob *job)
 	return (int)json_get_u64(job->facts, "dumpable", (uint64_t)-1);
 }
 
+/// The kernel may have told it in the core only.
 static int signal_of(const struct crashjob *job)
 {
-	return (int)json_get_u64(job->facts, "signal", 0);
+	int signal = (int)json_get_u64(job->facts, "signal", 0);
+	return signal ? signal : (int)json_get_u64(job->result, "signal", 0);
 }
 
 static bool owner_reads(const struct crashjob *job)
@@ -152,6 +165,7 @@ static const char *degraded(const struct crashjob *job, const struct outcome *ou
 		{ "partial", json_get_u64(job->result, "lost_bytes", 0) },
 		{ "stacks", json_get_bool(job->result, "stacks_only", false) },
 		{ "stream", is_text(job->result, "mode", "stream") },
+		{ "memory", json_get_bool(job->result, "in_memory", false) },
 	};
 	if (!outcome->entry)
 		return outcome->path ? "later" : "record";
@@ -169,6 +183,9 @@ static size_t add_reasons(const struct crashjob *job, const char **warnings, str
 	size_t n = 0;
 	if (reason && json_get_bool(job->result, "stacks_only", false))
 		warnings[n++] = reason;
+	if (json_get_bool(job->result, "in_memory", false))
+		warnings[n++] = "the disk had no room for the raw core, which was kept in memory "
+				"until it was compressed";
 	if (why_short && strbuf_addf(lines, "the core has not all of the memory: %s",
 				       why_short) >= 0)
 		warnings[n++] = lines->data;
@@ -446,6 +463,30 @@ static struct snap_error *publish(struct crashjob *job, const struct json *made,
 
 static struct snap_error *start(struct crashjob *job, bool *ret_hopeless);
 
+/// The dump is made of what the hook has in memory.
+static void use_whole(struct crashjob *job)
+{
+	if (job->whole.fd < 0)
+		return;
+	job->part_result = TAKE_PTR(job->result);
+	job->result = TAKE_PTR(job->whole.result);
+	crashverdict_copy(job->part_result, job->result);
+	if (json_get(job->part_result, "place"))
+		json_set_shared(job->result, "place", json_get(job->part_result, "place"));
+}
+
+/// And now of what the folder has. False when it is that already.
+static bool drop_whole(struct crashjob *job)
+{
+	if (job->whole.fd < 0)
+		return false;
+	crashjob_whole_deinit(&job->whole);
+	json_destroy(job->result);
+	job->result = TAKE_PTR(job->part_result);
+	job->attempt = 0;
+	return true;
+}
+
 static void on_progress(void *userdata _unused_, size_t position _unused_,
 			const char *phase _unused_, uint64_t done _unused_, uint64_t total _unused_)
 {
@@ -473,8 +514,12 @@ static void on_end(void *userdata, const struct snap_error *err, struct json *ma
 	struct crashjob *job = userdata;
 	bool hopeless = false;
 	struct snap_error *late = err ? NULL : publish(job, made, &hopeless);
-	if (job->draft)
+	if (job->draft) {
+		// The worker may have it open for a moment longer, and what comes next needs room.
+		if (ftruncate(job->draft->core, 0) < 0)
+			manager_log(LOG_WARNING, "cannot empty a file: %s", strerror(errno));
 		store_drop(TAKE_PTR(job->draft));
+	}
 	if (err && (err->code == SNAP_CANCELLED || job->manager->stopping)) {
 		end(job); // the next daemon makes it
 		return;
@@ -483,7 +528,8 @@ static void on_end(void *userdata, const struct snap_error *err, struct json *ma
 	if (why) {
 		manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, why->message);
 		struct snap_error *again = NULL;
-		if (err && why->code != SNAP_NO_SPACE && ++job->attempt < ATTEMPTS) {
+		bool more = err && why->code != SNAP_NO_SPACE && ++job->attempt < ATTEMPTS;
+		if (more || drop_whole(job)) {
 			again = start(job, &hopeless);
 			if (!again)
 				return;
@@ -500,15 +546,25 @@ static void on_end(void *userdata, const struct snap_error *err, struct json *ma
 static struct snap_error *begin_draft(struct crashjob *job, int core)
 {
 	_cleanup_store_removals_ struct store_removals removals = { 0 };
-	struct stat st;
+	struct stat st, part;
 	if (fstat(core, &st) < 0)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot look at the core");
-	const struct store_request request = {
+	uint64_t expected = expected_bytes(job, &st);
+	// It takes the place of the part that the folder has.
+	if (job->whole.fd >= 0 && fstatat(job->folder, "core", &part, AT_SYMLINK_NOFOLLOW) == 0)
+		expected = MIN(expected, (uint64_t)part.st_blocks * 512);
+	struct store_request request = {
 		.uid = job->id->uid,
 		.compressed = job->manager->config->compress != 0,
-		.core_bytes = expected_bytes(job, &st),
+		.core_bytes = expected,
 	};
 	struct snap_error *err = store_begin(job->manager->store, &request, &removals, &job->draft);
+	// It is now or never: what is only a guess must not refuse it.
+	if (err && err->code == SNAP_NO_SPACE && job->whole.fd >= 0) {
+		snap_error_destroy(err);
+		request.core_bytes = 0;
+		err = store_begin(job->manager->store, &request, &removals, &job->draft);
+	}
 	manager_log_removals(&removals);
 	return err;
 }
@@ -549,7 +605,8 @@ static struct snap_error *start(struct crashjob *job, bool *ret_hopeless)
 {
 	const struct config *config = job->manager->config;
 	struct job_run *run;
-	_cleanup_close_ int core = crashfolder_open_core(job->folder);
+	_cleanup_close_ int core = job->whole.fd >= 0 ? fcntl(job->whole.fd, F_DUPFD_CLOEXEC, 3) :
+							crashfolder_open_core(job->folder);
 	int r = core < 0 ? core : check_core(core);
 	*ret_hopeless = r == -EBADMSG || r == -ELOOP;
 	if (core < 0)
@@ -650,8 +707,14 @@ static bool begin(struct crashjob *job)
 		return false;
 	}
 	remove_unfinished(job);
+	use_whole(job);
 	bool hopeless;
 	err = start(job, &hopeless);
+	if (err && drop_whole(job)) {
+		manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, err->message);
+		snap_error_destroy(err);
+		err = start(job, &hopeless);
+	}
 	if (err)
 		give_up(job, err->message, hopeless);
 	bool begun = !err;
@@ -660,7 +723,7 @@ static bool begin(struct crashjob *job)
 }
 
 struct crashjob *crashjob_begin(struct manager *manager, struct crashes *crashes, int crashes_fd,
-				const char *name)
+				const char *name, struct crashjob_whole *whole)
 {
 	_cleanup_(crashjob_destroyp) struct crashjob *job = calloc(1, sizeof(*job));
 	if (!job)
@@ -669,6 +732,8 @@ struct crashjob *crashjob_begin(struct manager *manager, struct crashes *crashes
 	job->crashes = crashes;
 	job->crashes_fd = crashes_fd;
 	job->stacks = -EBADF;
+	job->whole = *whole;
+	*whole = CRASHJOB_WHOLE_NULL;
 	(void)snprintf(job->name, sizeof(job->name), "%s", name);
 	job->folder = crashfolder_open(crashes_fd, name);
 	if (job->folder < 0 || !begin(job))
@@ -683,6 +748,7 @@ void crashjob_record(struct manager *manager, struct crashes *crashes, int folde
 				.crashes = crashes,
 				.folder = folder,
 				.stacks = -EBADF,
+				.whole = CRASHJOB_WHOLE_NULL,
 				.facts = json_share(facts),
 				.result = json_new_object() };
 	struct snap_error *err = identify(&job);

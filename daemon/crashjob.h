@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <errno.h>
+
 /**
  * DOC: From the folder of a crash to its dump
  *
@@ -13,6 +15,9 @@
  * there is a core and no dump of it, the record is made at once, the folder is marked as recorded
  * (crashfolder_set_recorded()) and kept for another attempt (daemon/crashkept.h). The record has
  * the name that the dump will have.
+ *
+ * A folder may have less than all of the core, and a hook all of it in memory
+ * (cmd/corehook/take.h). Then the dump is made of that; if that fails, of what the folder has.
  */
 
 struct json;
@@ -21,14 +26,23 @@ struct crashes;
 
 struct crashjob;
 
+struct crashjob_whole {
+	int fd; ///< of the core; -EBADF: there is none in memory
+	struct json *result; ///< what the hook says of it
+};
+
+#define CRASHJOB_WHOLE_NULL ((struct crashjob_whole){ .fd = -EBADF })
+
+void crashjob_whole_deinit(struct crashjob_whole *whole);
+
 /**
- * Begins with the folder @name below @crashes_fd, which is @crashes'.
+ * Begins with the folder @name below @crashes_fd, which is @crashes'. Takes what is in @whole.
  *
  * NULL when it is done with already. Else @crashes is told by crashes_ended(), and the job is gone
  * then.
  */
 struct crashjob *crashjob_begin(struct manager *manager, struct crashes *crashes, int crashes_fd,
-				const char *name);
+				const char *name, struct crashjob_whole *whole);
 /**
  * Records a crash that has no folder in STORE/crash, and so no core: @why.
  *

@@ -299,7 +299,7 @@ static bool is_too_much(struct crashpolicy *policy, const struct config *config,
 		       limits[i].of);
 		return true;
 	}
-	for (size_t i = has_place(facts) ? 0 : 1; i < ARRAY_SIZE(limits); i++)
+	for (size_t i = has_place(facts) ? 0 : 1; !facts->early && i < ARRAY_SIZE(limits); i++)
 		count(policy, limits[i].kind, limits[i].rate, facts, now_ns);
 	return false;
 }
@@ -316,6 +316,8 @@ void crashpolicy_decide(struct crashpolicy *policy, const struct config *config,
 	if (ret->action == CRASH_NONE)
 		return;
 	bool too_much = is_too_much(policy, config, facts, now_ns, ret);
+	if (facts->early && !too_much)
+		return;
 	struct counter *c = find(policy, COUNTER_EXE, facts, now_ns);
 	if (!c)
 		return;

@@ -11,7 +11,7 @@
 /**
  * DOC: What is kept of a crash
  *
- * Asked once for each crash, before its memory is copied. In this order, and the first that has
+ * Asked for each crash, before its memory is copied. In this order, and the first that has
  * something against a core decides:
  *   1. the process: dumpable 0, or RLIMIT_CORE less than a page (common/corelimit.h)
  *   2. Rule=, the first that fits, else Storage=
@@ -21,6 +21,10 @@
  *      not tell one mistake from another (abort() is always in libc) the hook adds the callers,
  *      or says no place at all; then this limit does not hold.
  *   4. RateLimit=: the executable, 5. UserRateLimit=: the user
+ * Where the kernel can be told to write no core at all it is asked once before, without the place
+ * (crash_facts.early): 1, 2, 4 and 5 may then decide already, and only a crash that they leave
+ * without a core is counted.
+ *
  * There is a record in any case. What 3 to 5 left without a core is counted for each user and
  * executable, and told with the next one that has a core.
  *
@@ -51,6 +55,7 @@ struct crash_facts {
 	const char *module; ///< file that is mapped where it crashed
 	uint64_t offset; ///< in that file
 	uint64_t callers; ///< a number for those who called it; 0: not known
+	bool early; ///< it will be asked again, unless the answer is CRASH_NONE
 };
 
 struct crash_verdict {

@@ -77,25 +77,15 @@ static void remember(struct share *share, const struct json *answer)
 		memcpy(share->answer, text, strlen(text) + 1);
 }
 
-static int say_hello(const struct folder *folder, const struct json *place,
-		     const struct share *share, int sock)
-{
-	_cleanup_(json_destroyp) struct json *hello = json_new_object(), *answer = recall(share);
-	json_set_text(hello, "folder", folder->name);
-	json_set_shared(hello, "place", place);
-	if (answer)
-		json_set_shared(hello, "answer", answer);
-	return ipc_send(sock, hello, NULL, 0, MSG_NOSIGNAL);
-}
-
-void ask_daemon(const struct crash *crash, const struct folder *folder, const struct json *place,
+/// Sends @hello, and waits for what is said to that.
+static void ask(const struct crash *crash, const struct folder *folder, const struct json *hello,
 		struct share *share, struct answer *ret)
 {
 	*ret = ANSWER_NULL;
 	ret->max_bytes = crash->rlimit;
 	ret->action = corelimit_allows(crash->rlimit) ? ACTION_KEEP : ACTION_DROP;
-	_cleanup_close_ int sock = connect_daemon(folder);
-	if (sock < 0 || say_hello(folder, place, share, sock) < 0)
+	_cleanup_close_ int sock = share->silent ? -EBADF : connect_daemon(folder);
+	if (sock < 0 || ipc_send(sock, hello, NULL, 0, MSG_NOSIGNAL) < 0)
 		return;
 	uint64_t deadline = snap_now_ns() + ANSWER_NS, limit = snap_now_ns() + TURN_NS;
 	for (;;) {
@@ -103,7 +93,9 @@ void ask_daemon(const struct crash *crash, const struct folder *folder, const st
 		int r = receive(sock, MIN(deadline, limit), &answer);
 		if (r == -EAGAIN)
 			continue;
-		if (r < 0)
+		if (r == -ETIMEDOUT)
+			share->silent = true;
+		if (r < 0 || json_get_bool(answer, "later", false))
 			return;
 		const char *action = json_get_text(answer, "action");
 		remember(share, action ? answer : json_get(answer, "answer"));
@@ -111,11 +103,34 @@ void ask_daemon(const struct crash *crash, const struct folder *folder, const st
 			ret->sock = TAKE_FD(sock);
 			ret->action = parse_action(action);
 			ret->max_bytes = json_get_u64(answer, "max_bytes", UINT64_MAX);
+			ret->memory_bytes = json_get_u64(answer, "memory_bytes", 0);
 			ret->told = TAKE_PTR(answer);
 			return;
 		}
 		deadline = limit;
 	}
+}
+
+void ask_daemon(const struct crash *crash, const struct folder *folder, const struct json *place,
+		uint64_t memory_bytes, struct share *share, struct answer *ret)
+{
+	_cleanup_(json_destroyp) struct json *hello = json_new_object(), *answer = recall(share);
+	json_set_text(hello, "folder", folder->name);
+	json_set_shared(hello, "place", place);
+	if (answer)
+		json_set_shared(hello, "answer", answer);
+	if (memory_bytes)
+		json_set_u64(hello, "memory_bytes", memory_bytes);
+	ask(crash, folder, hello, share, ret);
+}
+
+void ask_early(const struct crash *crash, const struct folder *folder, struct share *share,
+	       struct answer *ret)
+{
+	_cleanup_(json_destroyp) struct json *hello = json_new_object();
+	json_set_text(hello, "folder", folder->name);
+	json_set_bool(hello, "early", true);
+	ask(crash, folder, hello, share, ret);
 }
 
 void answer_deinit(struct answer *answer)
@@ -133,12 +148,14 @@ void ask_copied(int sock)
 		(void)ipc_send(sock, copied, NULL, 0, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-void ask_done(int sock, const struct folder *folder)
+void ask_done(int sock, const struct folder *folder, int whole, const struct json *result)
 {
 	_cleanup_(json_destroyp) struct json *done = json_new_object();
 	json_set_text(done, "done", folder->name);
+	if (whole >= 0)
+		json_set_shared(done, "whole", result);
 	if (sock >= 0)
-		(void)ipc_send(sock, done, NULL, 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)ipc_send(sock, done, &whole, whole >= 0 ? 1 : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
 	snap_closep(&sock);
 }
 

@@ -20,8 +20,19 @@
  *   hook     {"copied": true}, if it has something else to do before its folder is complete: others
  *            may copy meanwhile
  *   hook     {"done": "USEC.PID"}
+ * When the disk has no room for all of the core the hook adds to the first one "memory_bytes": N,
+ * what it would take in memory, and to the last one "whole": {...}, the result of that (as in the
+ * folder), with a descriptor of it. Between these the daemon may say "memory_bytes": N, and nothing
+ * of the folder is taken up before the hook has said the last word or is gone.
+ *
  * A copier that goes on for one that was killed adds "answer": {...}, what that was told, so that
  * the crash is not counted twice.
+ *
+ * Before there is a core, where the kernel can be told to write none (cmd/corehook/handshake.h):
+ *   hook     {"folder": ".USEC.PID", "early": true}
+ *   daemon   {"action": "drop", ...}, and then the same as above; or
+ *            {"later": true}: nothing speaks against a core yet. The crash is not counted, and it
+ *            is asked again as above
  *
  * When there is no room for a folder:
  *   hook     {"record": {...}, "why": "..."}, the facts (crash_to_json()), and a folder elsewhere,
@@ -41,6 +52,7 @@ enum action {
 struct answer {
 	enum action action;
 	uint64_t max_bytes; ///< of memory in the core; UINT64_MAX: all
+	uint64_t memory_bytes; ///< that a core may take in memory; 0: none
 	struct json *told; ///< by the daemon; NULL when there is none
 	int sock; ///< for ask_done(); -EBADF when there is no daemon
 };
@@ -49,14 +61,20 @@ struct answer {
 
 /// Asks about @crash, whose folder and place these are. @share has the answer for another copier.
 /// @ret is the caller's, for answer_deinit().
+/// @memory_bytes is what is wanted of answer.memory_bytes.
 void ask_daemon(const struct crash *crash, const struct folder *folder, const struct json *place,
-		struct share *share, struct answer *ret);
+		uint64_t memory_bytes, struct share *share, struct answer *ret);
+/// Asks whether there is to be a core at all, as far as that can be told without one: then the
+/// action is ACTION_DROP, and else nothing is said about it.
+void ask_early(const struct crash *crash, const struct folder *folder, struct share *share,
+	       struct answer *ret);
 void answer_deinit(struct answer *answer);
 /// Tells the daemon that the process has been let go, and it is the turn of others. @sock stays the
 /// caller's, and may be -EBADF.
 void ask_copied(int sock);
-/// Tells the daemon that the folder is complete. Takes @sock.
-void ask_done(int sock, const struct folder *folder);
+/// Tells the daemon that the folder is complete. Takes @sock. @whole, with its @result, is a core
+/// in memory, or negative.
+void ask_done(int sock, const struct folder *folder, int whole, const struct json *result);
 /// Has systemd start the daemon that was not there, and would take the folder (HANDLER_DOORBELL).
 /// Waits for nothing; where systemd does not listen for it, the folder waits.
 void ask_to_start(void);

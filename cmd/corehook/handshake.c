@@ -19,12 +19,17 @@
 // include/uapi/linux/coredump.h, Linux 6.17. All fields are in the byte order of the machine.
 enum {
 	COREDUMP_KERNEL = 1 << 0,
+	COREDUMP_REJECT = 1 << 2,
 	COREDUMP_WAIT = 1 << 3,
 	COREDUMP_MARK_REQACK = 0,
 	REQ_SIZE_MAX = 4096, // newer kernels may say more
 	// The kernel answers at once; this is for others that connect.
 	TIMEOUT_SEC = 5,
 	LIMITS_MAX = 16 << 10,
+	STAT_MAX = 4 << 10,
+	// Fields of /proc/PID/stat, proc_pid_stat(5).
+	STAT_THREADS = 20,
+	STAT_EXIT_CODE = 52,
 };
 
 struct coredump_req {
@@ -41,6 +46,7 @@ struct coredump_ack {
 enum {
 	PIDFD_INFO_CREDS = 1 << 1,
 	PIDFD_INFO_COREDUMP = 1 << 4,
+	PIDFD_INFO_COREDUMP_SIGNAL = 1 << 6, // newer than the rest
 	PIDFD_COREDUMPED = 1 << 0,
 	PIDFD_COREDUMP_USER = 1 << 2,
 };
@@ -82,20 +88,24 @@ static int receive_request(int sock, struct coredump_req *ret)
 	return more ? receive(sock, rest, more) : 0;
 }
 
-static int agree(int sock)
+/// Takes the request, which must offer all that we may answer.
+static int hear(int sock)
 {
 	struct coredump_req req;
-	const uint64_t want = COREDUMP_KERNEL | COREDUMP_WAIT;
-	const struct coredump_ack ack = { .size = sizeof(ack), .mask = want };
-	uint32_t mark;
+	const uint64_t want = COREDUMP_KERNEL | COREDUMP_REJECT | COREDUMP_WAIT;
 	int r = receive_request(sock, &req);
 	if (r < 0)
 		return r;
-	if ((req.mask & want) != want)
-		return -EOPNOTSUPP;
+	return (req.mask & want) == want ? 0 : -EOPNOTSUPP;
+}
+
+static int say(int sock, uint64_t mask)
+{
+	const struct coredump_ack ack = { .size = sizeof(ack), .mask = mask };
+	uint32_t mark;
 	if (send(sock, &ack, sizeof(ack), MSG_NOSIGNAL) != (ssize_t)sizeof(ack))
 		return -errno;
-	r = receive(sock, &mark, sizeof(mark));
+	int r = receive(sock, &mark, sizeof(mark));
 	return r < 0 ? r : mark == COREDUMP_MARK_REQACK ? 0 : -EPROTO;
 }
 
@@ -117,9 +127,36 @@ static uint64_t read_rlimit(const struct pidref *ref)
 	return digits && snap_parse_u64(digits, &value) == 0 ? value : UINT64_MAX;
 }
 
+/// A field behind the name in the text of /proc/PID/stat; 0 when there is none.
+static uint64_t stat_field(const char *text, int field)
+{
+	uint64_t value;
+	const char *p = strrchr(text, ')');
+	for (int i = 2; p && i < field; i++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	_cleanup_free_ char *digits = p ? strndup(p, strspn(p, "0123456789")) : NULL;
+	return digits && snap_parse_u64(digits, &value) == 0 ? value : 0;
+}
+
+/// What the core would tell: as soon as a process dumps core, its status is what has ended it.
+static void read_stat(struct crash *crash)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_close_ int piddir = pidref_open_proc(&crash->ref);
+	if (piddir < 0 || snap_read_file_at(piddir, "stat", STAT_MAX, &text) < 0)
+		return;
+	if (!crash->signal)
+		crash->signal = (int)(stat_field(text, STAT_EXIT_CODE) & 0x7f);
+	if (stat_field(text, STAT_THREADS) == 1)
+		crash->tid = crash->ref.pid;
+}
+
 static struct snap_error *identify(int sock, struct crash *crash)
 {
-	struct pidfd_info info = { .mask = PIDFD_INFO_CREDS | PIDFD_INFO_COREDUMP };
+	struct pidfd_info info = { .mask = PIDFD_INFO_CREDS | PIDFD_INFO_COREDUMP |
+					   PIDFD_INFO_COREDUMP_SIGNAL };
 	int pidfd = -EBADF;
 	socklen_t len = sizeof(pidfd);
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
@@ -139,11 +176,20 @@ static struct snap_error *identify(int sock, struct crash *crash)
 	crash->by_pidfd = true;
 	crash->uid = info.ruid;
 	crash->gid = info.rgid;
+	if (info.mask & PIDFD_INFO_COREDUMP_SIGNAL)
+		crash->signal = (int)(info.coredump_signal & 0x7f);
 	crash->dumpable = info.coredump_mask & PIDFD_COREDUMP_USER ? 1 : 2;
 	return NULL;
 }
 
-struct snap_error *handshake(int sock, const char *store, struct crash *ret)
+static struct snap_error *no_answer(const struct crash *crash, int errnum)
+{
+	return snap_error_errno(SNAP_FAILED, errnum,
+				"the kernel does not hand over the core of process %d",
+				crash->ref.pid);
+}
+
+struct snap_error *handshake_begin(int sock, const char *store, struct crash *ret)
 {
 	*ret = (struct crash){ .store = store,
 			       .ref = PIDREF_NULL,
@@ -154,13 +200,19 @@ struct snap_error *handshake(int sock, const char *store, struct crash *ret)
 		return err;
 	int r = set_timeout(sock, TIMEOUT_SEC);
 	if (r >= 0)
-		r = agree(sock);
+		r = hear(sock);
+	if (r < 0)
+		return no_answer(ret, -r);
+	ret->rlimit = read_rlimit(&ret->ref);
+	read_stat(ret);
+	return NULL;
+}
+
+struct snap_error *handshake_end(int sock, const struct crash *crash, enum handshake_answer answer)
+{
+	int r = say(sock,
+		    answer == HANDSHAKE_TAKE ? COREDUMP_KERNEL | COREDUMP_WAIT : COREDUMP_REJECT);
 	if (r >= 0)
 		r = set_timeout(sock, 0); // the core comes as fast as it can be kept
-	if (r < 0)
-		return snap_error_errno(SNAP_FAILED, -r,
-					"the kernel does not hand over the core of process %d",
-					ret->ref.pid);
-	ret->rlimit = read_rlimit(&ret->ref);
-	return NULL;
+	return r < 0 ? no_answer(crash, -r) : NULL;
 }

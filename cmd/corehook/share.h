@@ -23,6 +23,10 @@ struct share {
 	bool stream_taken;
 	/// What the daemon has decided, as JSON; empty before. It counts a crash only once.
 	char answer[SHARE_ANSWER_BYTES];
+	/// The daemon was asked, and did not answer in time: it is not asked again.
+	bool silent;
+	/// A copier has begun to copy the core into memory, too.
+	bool memory_tried;
 	/// Calls that read memory and have ended.
 	atomic_uint_fast64_t calls;
 	/// The mappings, by their start, of those that have not; 0: none.

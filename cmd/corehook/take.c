@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -19,12 +19,15 @@
 #include "patience.h"
 #include "patientmem.h"
 #include "ptrace/livemem.h"
+#include "room.h"
 
 enum {
 	CHUNK = 1 << 20,
-	STATUS_MAX = 64 << 10,
+	// Of a core in memory: headers, and what the process has of files.
+	MEMORY_SPARE = 16 << 20,
 };
 
+static const char why_no_room[] = "the disk has room for";
 static const char why_stalled[] = "a file or somebody behind it did not answer";
 
 struct taking {
@@ -62,41 +65,17 @@ static void open_memory(struct taking *t)
 	t->mem = NULL;
 }
 
-/// There must be room for what a worker makes of the core, too, which may be as large, and for
-/// records.
-static uint64_t room_on_disk(int fd)
-{
-	struct statvfs st;
-	if (fstatvfs(fd, &st) < 0)
-		return UINT64_MAX;
-	return (uint64_t)st.f_bavail * st.f_frsize / 64 * 31;
-}
-
 static void set_limit(struct taking *t, uint64_t max_bytes)
 {
 	uint64_t room = room_on_disk(t->fd);
 	t->max_bytes = MIN(max_bytes, room);
-	t->why_max = max_bytes <= room ? "its limit is" : "the disk has room for";
+	t->why_max = max_bytes <= room ? "its limit is" : why_no_room;
 }
 
-/// About how much the kernel will send that is not zero; the address space is mostly more.
+/// The address space is mostly more than what the kernel will send.
 static uint64_t expected_bytes(const struct taking *t)
 {
-	static const char *const keys[] = { "RssAnon:", "RssShmem:", "VmSwap:" };
-	_cleanup_free_ char *status = NULL;
-	uint64_t sum = 0, all = t->head->plan->dump_bytes;
-	if (t->piddir < 0 || snap_read_file_at(t->piddir, "status", STATUS_MAX, &status) < 0)
-		return all;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		const char *value = snap_line_value(status, keys[i]);
-		_cleanup_free_ char *digits =
-			value ? strndup(value, strspn(value, "0123456789")) : NULL;
-		uint64_t kib;
-		if (!digits || snap_parse_u64(digits, &kib) < 0)
-			return all; // its first thread has ended, and is not asked any more
-		sum += kib * 1024;
-	}
-	return MIN(sum, all);
+	return room_expected(t->piddir, t->head->plan->dump_bytes);
 }
 
 /// Where the stream stands, for the first copier that reads it; UINT64_MAX for others.
@@ -276,20 +255,86 @@ static struct snap_error *take(struct taking *t, const struct answer *answer, st
 	return err;
 }
 
-struct snap_error *take_core(struct hook *hook, const struct answer *answer,
-			     struct json **ret_result)
+/// Is there less in the core than memory could have?
+static bool wants_memory(const struct taking *t, const struct answer *answer)
+{
+	return answer->memory_bytes && t->mem && !t->stacks_only && t->why_max == why_no_room &&
+	       core_gaps(t->core)->lost_bytes && !has_stalled(t);
+}
+
+/// Copies all once more. What is in the folder stays as it is.
+static struct snap_error *copy_again(struct taking *t, const struct answer *answer)
+{
+	t->core = NULL;
+	t->max_bytes = MIN(answer->max_bytes, answer->memory_bytes);
+	t->why_max = answer->max_bytes <= answer->memory_bytes ? "its limit is" :
+								 "memory has room for";
+	t->fd = memfd_create("procsnap-core", MFD_CLOEXEC);
+	return t->fd < 0 ? snap_error_errno(SNAP_FAILED, errno, "no memory can be had") :
+			   copy(t, answer->action);
+}
+
+/// The core is in the folder, in part. Whatever goes wrong now, it is that.
+static void take_whole(const struct taking *part, const struct answer *answer, struct taken *ret)
+{
+	struct taking whole = *part;
+	// Should this be what kills us, the next copier does without.
+	part->hook->share->memory_tried = true;
+	struct snap_error *err = folder_write_result(&part->hook->folder, ret->result);
+	if (!err)
+		err = copy_again(&whole, answer);
+	whole.copy_ns += part->copy_ns; // it waits for both
+	if (!err && core_gaps(whole.core)->lost_bytes < core_gaps(part->core)->lost_bytes) {
+		ret->whole = TAKE_FD(whole.fd);
+		ret->whole_result = json_new_object();
+		describe(&whole, ret->whole_result);
+		json_set_bool(ret->whole_result, "in_memory", true);
+	}
+	if (!part->hook->share->n_avoided)
+		core_destroy(whole.core);
+	snap_closep(&whole.fd);
+	snap_error_destroy(err);
+}
+
+uint64_t take_wants_memory(const struct hook *hook)
+{
+	const struct plan *plan = hook->head.plan;
+	pid_t tid;
+	if (!plan || hook->share->memory_tried || hook->share->n_avoided)
+		return 0;
+	_cleanup_close_ int piddir = crash_open_proc(&hook->crash, &tid);
+	uint64_t bytes = room_expected(piddir, plan->dump_bytes);
+	bytes = MIN(bytes, hook->crash.rlimit);
+	if (piddir < 0 || bytes <= room_on_disk(hook->folder.fd))
+		return 0;
+	bytes += bytes / 16 + MEMORY_SPARE;
+	return bytes <= room_in_memory() ? bytes : 0;
+}
+
+void taken_deinit(struct taken *taken)
+{
+	json_destroy(taken->result);
+	json_destroy(taken->whole_result);
+	snap_closep(&taken->whole);
+	*taken = TAKEN_NULL;
+}
+
+struct snap_error *take_core(struct hook *hook, const struct answer *answer, struct taken *ret)
 {
 	struct taking t = { .hook = hook, .head = &hook->head, .piddir = -EBADF, .fd = -EBADF };
-	struct json *result = json_new_object();
 	struct snap_error *err = NULL;
+	*ret = TAKEN_NULL;
+	ret->result = json_new_object();
 	t.fd = folder_open_core(&hook->folder);
 	if (t.fd < 0)
 		err = snap_error_errno(snap_code_from_errno(-t.fd), -t.fd,
 				       "cannot make a file in %s/crash", hook->crash.store);
 	if (!err)
-		err = take(&t, answer, result);
+		err = take(&t, answer, ret->result);
 	if (!err)
 		err = folder_link_core(&hook->folder, t.fd);
+	if (!err && wants_memory(&t, answer))
+		take_whole(&t, answer, ret);
 	if (!t.hook->share->n_avoided) { // else others may still be at it
 		core_destroy(t.core);
 		livemem_destroy(t.mem);
@@ -297,7 +342,6 @@ struct snap_error *take_core(struct hook *hook, const struct answer *answer,
 	}
 	snap_closep(&t.fd);
 	if (err)
-		json_set_message(result, "error", err->message);
-	*ret_result = result;
+		json_set_message(ret->result, "error", err->message);
 	return err;
 }

@@ -17,34 +17,6 @@ policy() {
 	ulimit -c unlimited
 }
 
-# Waits for the record of the crash of PID. RECORD has its fields.
-record() {
-	wait_for has_record "$PID" || fail "$(tail "$DIR/log")" "$(ls -lR "$STORE")"
-}
-
-has_record() {
-	RECORD=$(cat "$STORE"/records/*.json 2>/dev/null |
-		jq -c "select(.fields.COREDUMP_PID == \"$1\") | .fields")
-	[ -n "$RECORD" ]
-}
-
-record_has() {
-	jq -e "$1" <<<"$RECORD" >/dev/null || fail "not so: $1" \
-		"$(jq -c 'with_entries(select(.key | test("PROCSNAP|FILENAME|SIGNAL|RLIMIT|MESSAGE")))' \
-			<<<"$RECORD")" || return 1
-}
-
-# without_core WHY: the last crash has a record that says so, and no core.
-without_core() {
-	record
-	record_has '.PROCSNAP_DEGRADED == "record" and .COREDUMP_FILENAME == null'
-	record_has "[.PROCSNAP_WARNINGS] | flatten | map(if type == \"object\" then .lines[] else . end) |
-		any(contains(\"$1\"))"
-	log_has "process $PID of user"
-	wait_for crash_is_forgotten "$PID"
-	never is_recorded "$PID"
-}
-
 # The core of the last crash, which is wanted.
 with_core() {
 	recorded

@@ -181,49 +181,6 @@ ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 6)' "$PID" "$
 
 # ---- the kernel's own core -------------------------------------------------------------------
 
-# Kernel's core of each crash in $DIR/kernel.PID: its stream goes there, and to the hook.
-tee_handler() {
-	cat >"$DIR/hook" <<-END
-		#!/bin/sh
-		tee -p "$DIR/kernel.\$2" | "$BUILD/procsnap-corehook" "\$@"
-	END
-	chmod 755 "$DIR/hook"
-	crash_handler
-}
-
-# The notes of the kernel are in our core byte for byte, and first.
-same_notes() {
-	python3 - "$1" "$2" <<-'END'
-		import struct, sys
-		def notes(path):
-		    with open(path, "rb") as f:
-		        head = f.read(64)
-		        wide = head[4] == 2
-		        phoff = struct.unpack_from("<Q" if wide else "<I", head, 32 if wide else 28)[0]
-		        f.seek(phoff)
-		        first = f.read(56 if wide else 32)
-		        if wide:
-		            offset, size = struct.unpack_from("<Q", first, 8)[0], struct.unpack_from("<Q", first, 32)[0]
-		        else:
-		            offset, size = struct.unpack_from("<I", first, 4)[0], struct.unpack_from("<I", first, 16)[0]
-		        f.seek(offset)
-		        return f.read(size)
-		kernel, ours = notes(sys.argv[1]), notes(sys.argv[2])
-		sys.exit(0 if len(kernel) > 500 and ours.startswith(kernel) else "the notes differ")
-	END
-}
-
-same_as_kernel() {
-	local kernel=$DIR/kernel.$PID
-	get_core
-	same_notes "$kernel" "$CORE"
-	# Of [vsyscall], the last one, only the kernel has the bytes, if anybody.
-	diff -u <("$CORECHECK" segments "$kernel" | grep -v ^ffffffffff600000) \
-		<("$CORECHECK" segments "$CORE" | grep -v ^ffffffffff600000)
-	"$CORECHECK" compare "$kernel" "$CORE" 0xffffffffff600000:4096
-	rm -f "$kernel"
-}
-
 @test "a core is what the kernel would have written: headers, notes and every byte" {
 	local name
 	tee_handler

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # other shells expand; tests use what is set here
+# shellcheck shell=bash disable=SC2016,SC2034,SC2119,SC2120,SC2154 # other shells expand; tests use what is set here
 # Crashes that procsnap-corehook takes, with a store of the test's own. For tests that have loaded
 # common.bash and daemon.bash.
 #
@@ -8,9 +8,8 @@
 
 FACTS='%P %u %g %s %t %c %d %F %I %h'
 
-# crash_handler [PROGRAM]: the hook of the build, or PROGRAM, handles crashes. HOOK is what the kernel
-# starts. The store is that of crash_daemon, which may come later, or not at all.
-crash_handler() {
+# What crash_handler and crash_listener have in common.
+crash_prepare() {
 	need_root
 	need_command jq python3 setpriv
 	[ -w /proc/sys/kernel/core_pattern ] || skip "core_pattern cannot be written here"
@@ -25,10 +24,27 @@ crash_handler() {
 	chmod 1777 "$OUT"
 	STORE=$DIR/store
 	ulimit -c unlimited
+}
+
+# crash_handler [PROGRAM]: the hook of the build, or PROGRAM, handles crashes. HOOK is what the kernel
+# starts. The store is that of crash_daemon, which may come later, or not at all.
+crash_handler() {
+	crash_prepare
 	# Its name is short: a pattern has 127 bytes.
 	HOOK=$DIR/hook
 	[ -e "$HOOK" ] || ln -s "${1:-$BUILD/procsnap-corehook}" "$HOOK"
 	crash_pattern "|$HOOK $STORE ${PATTERN_FACTS-$FACTS}"
+}
+
+# crash_listener: the same behind the coredump socket, $LISTENS. LISTENER waits there.
+crash_listener() {
+	crash_prepare
+	LISTENS=$DIR/coredump
+	"$BUILD/procsnap-corehook" --listen "$STORE" "$LISTENS" >"$DIR/listener" 2>&1 3>&- 4>&- &
+	LISTENER=$!
+	STARTED+=("$LISTENER")
+	wait_for test -S "$LISTENS"
+	crash_pattern "@@$LISTENS"
 }
 
 # crash_daemon [LINE...]: as daemon_start, but the same program may crash as often as it likes.
@@ -166,6 +182,34 @@ crash_folder_is_empty() {
 	[ -z "$(find "$STORE/crash" -mindepth 1 ! -name socket)" ]
 }
 
+# Waits for the record of the crash of PID. RECORD has its fields.
+record() {
+	wait_for has_record "$PID" || fail "$(tail "$DIR/log")" "$(ls -lR "$STORE")"
+}
+
+has_record() {
+	RECORD=$(cat "$STORE"/records/*.json 2>/dev/null |
+		jq -c "select(.fields.COREDUMP_PID == \"$1\") | .fields")
+	[ -n "$RECORD" ]
+}
+
+record_has() {
+	jq -e "$1" <<<"$RECORD" >/dev/null || fail "not so: $1" \
+		"$(jq -c 'with_entries(select(.key | test("PROCSNAP|FILENAME|SIGNAL|RLIMIT|MESSAGE")))' \
+			<<<"$RECORD")" || return 1
+}
+
+# without_core WHY: the last crash has a record that says so, and no core.
+without_core() {
+	record
+	record_has '.PROCSNAP_DEGRADED == "record" and .COREDUMP_FILENAME == null'
+	record_has "[.PROCSNAP_WARNINGS] | flatten | map(if type == \"object\" then .lines[] else . end) |
+		any(contains(\"$1\"))"
+	log_has "process $PID of user"
+	wait_for crash_is_forgotten "$PID"
+	never is_recorded "$PID"
+}
+
 # entry_has FILTER: of jq, true of the entry of the list.
 entry_has() {
 	jq -e "$1" <<<"$ENTRY" >/dev/null || fail "not so: $1" "$ENTRY" || return 1
@@ -179,4 +223,49 @@ meta_has() {
 # The core of the crash, decompressed, in $CORE.
 get_core() {
 	"$SNAPCTL" get -q -f -o "$CORE" "$(jq -r .id <<<"$ENTRY")"
+}
+
+# ---- the kernel's own core -------------------------------------------------------------------
+
+# Kernel's core of each crash in $DIR/kernel.PID: its stream goes there, and to the hook.
+tee_handler() {
+	cat >"$DIR/hook" <<-END
+		#!/bin/sh
+		tee -p "$DIR/kernel.\$2" | "$BUILD/procsnap-corehook" "\$@"
+	END
+	chmod 755 "$DIR/hook"
+	crash_handler
+}
+
+# The notes of the kernel are in our core byte for byte, and first.
+same_notes() {
+	python3 - "$1" "$2" <<-'END'
+		import struct, sys
+		def notes(path):
+		    with open(path, "rb") as f:
+		        head = f.read(64)
+		        wide = head[4] == 2
+		        phoff = struct.unpack_from("<Q" if wide else "<I", head, 32 if wide else 28)[0]
+		        f.seek(phoff)
+		        first = f.read(56 if wide else 32)
+		        if wide:
+		            offset, size = struct.unpack_from("<Q", first, 8)[0], struct.unpack_from("<Q", first, 32)[0]
+		        else:
+		            offset, size = struct.unpack_from("<I", first, 4)[0], struct.unpack_from("<I", first, 16)[0]
+		        f.seek(offset)
+		        return f.read(size)
+		kernel, ours = notes(sys.argv[1]), notes(sys.argv[2])
+		sys.exit(0 if len(kernel) > 500 and ours.startswith(kernel) else "the notes differ")
+	END
+}
+
+same_as_kernel() {
+	local kernel=$DIR/kernel.$PID
+	get_core
+	same_notes "$kernel" "$CORE"
+	# Of [vsyscall], the last one, only the kernel has the bytes, if anybody.
+	diff -u <("$CORECHECK" segments "$kernel" | grep -v ^ffffffffff600000) \
+		<("$CORECHECK" segments "$CORE" | grep -v ^ffffffffff600000)
+	"$CORECHECK" compare "$kernel" "$CORE" 0xffffffffff600000:4096
+	rm -f "$kernel"
 }

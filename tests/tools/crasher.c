@@ -4,6 +4,7 @@
  *
  *   sparse:GIB     maps so much memory and writes the words MARK in its first and last page
  *   mib:N          memory with content that does not compress well
+ *   text:N         the same, which compresses well
  *   dontdump       a page with SECRET, which MADV_DONTDUMP keeps out of cores
  *   threads:N      threads that wait
  *   comm:NAME      its name from here on
@@ -72,6 +73,17 @@ static void do_mib(size_t mib)
 		x ^= x << 17;
 		p[i] = x;
 	}
+}
+
+/// No two pages are the same.
+static void do_text(size_t mib)
+{
+	char *p = map(mib << 20, 0);
+	size_t i;
+
+	for (i = 0; i < mib << 20; i += 64)
+		snprintf(p + i, 64, "page %zu, and the same words again and again %zu", i >> 12,
+			 i % 7);
 }
 
 static void do_dontdump(void)
@@ -154,6 +166,8 @@ static void act(const char *word, char **rest)
 		do_sparse((size_t)n);
 	else if (IS("mib"))
 		do_mib((size_t)n);
+	else if (IS("text"))
+		do_text((size_t)n);
 	else if (IS("dontdump"))
 		do_dontdump();
 	else if (IS("threads"))

@@ -162,6 +162,7 @@ static void test_defaults(void **state _unused_)
 	assert_int_equal(c->max_jobs_per_user, 1);
 	assert_int_equal(c->job_timeout_ns, 900 * SECOND);
 	assert_int_equal(c->job_memory.bytes, 2ULL << 30);
+	assert_int_equal(c->spool_memory.percent, 10);
 	assert_true(c->command_line);
 	assert_false(c->environment);
 	assert_int_equal(c->summary_bytes, 1 << 20);
@@ -228,9 +229,12 @@ static void test_rules(void **state _unused_)
 	_cleanup_(config_destroyp) struct config *c =
 		parse("[Crash]\nRule=exe:/a none\nRule=\nRule=exe:/usr/lib/my app/*\tstacks\n"
 		      "Rule = user:web   keep \nStorage=stacks\nMaxCoreSize=2G\n"
+		      "SpoolMemory=0\n"
 		      "DuplicateLimit=3 / 1h 30min\nRateLimit=1/1s\nUserRateLimit=infinity\n");
 	assert_int_equal(c->storage, CRASH_STACKS);
 	assert_int_equal(c->max_core_size, 2ULL << 30);
+	assert_int_equal(c->spool_memory.percent, 0);
+	assert_int_equal(c->spool_memory.bytes, 0);
 	assert_int_equal(c->duplicates.max, 3);
 	assert_int_equal(c->duplicates.interval_ns, 5400 * SECOND);
 	assert_int_equal(c->rate_limit.max, 1);

@@ -118,6 +118,48 @@ static void test_dumpable(void **state _unused_)
 	expect(&s, &facts, CRASH_KEEP, "");
 }
 
+// ---- before there is a core ------------------------------------------------------------------
+
+/// What is known without a core decides; what is not refused so is not counted.
+static void test_early(void **state _unused_)
+{
+	_cleanup_setup_ struct setup s;
+	setup_init(&s, "[Crash]\nRule=comm:none none\nRule=comm:thin stacks\n"
+		       "DuplicateLimit=1/1h\nRateLimit=2/1h\nUserRateLimit=3/1h\n");
+	struct crash_facts early = usual();
+	early.early = true;
+	early.module = NULL;
+	for (int i = 0; i < 10; i++)
+		expect(&s, &early, CRASH_KEEP, "");
+	early.comm = "none";
+	expect(&s, &early, CRASH_NONE, "Rule=comm:none none");
+	early.comm = "thin";
+	assert_int_equal(decide(&s, &early, SECOND), CRASH_STACKS);
+	early.comm = "foo";
+	early.rlimit = 0;
+	assert_int_equal(decide(&s, &early, SECOND), CRASH_NONE);
+	early.rlimit = UINT64_MAX;
+
+	// A duplicate is told by its place, which nobody knows so early.
+	assert_int_equal(decide_usual(&s, SECOND), CRASH_KEEP);
+	expect(&s, &early, CRASH_KEEP, "");
+	assert_int_equal(decide_usual(&s, SECOND), CRASH_NONE);
+	assert_int_equal(s.verdict.suppressed, 1);
+	struct crash_facts other = usual();
+	other.offset++;
+	assert_int_equal(decide(&s, &other, SECOND), CRASH_KEEP);
+	// Now there are as many of this executable as there may be.
+	assert_int_equal(decide(&s, &early, SECOND), CRASH_NONE);
+	assert_non_null(strstr(s.verdict.reason, "RateLimit=2/1h"));
+	assert_int_equal(s.verdict.suppressed, 1);
+	early.exe = other.exe = "/usr/bin/bar";
+	expect(&s, &early, CRASH_KEEP, "");
+	assert_int_equal(decide(&s, &other, SECOND), CRASH_KEEP);
+	early.exe = "/usr/bin/third";
+	assert_int_equal(decide(&s, &early, SECOND), CRASH_NONE);
+	assert_non_null(strstr(s.verdict.reason, "UserRateLimit=3/1h"));
+}
+
 // ---- rules -----------------------------------------------------------------------------------
 
 static void test_storage(void **state _unused_)
@@ -389,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_default),
 		cmocka_unit_test(test_rlimit),
 		cmocka_unit_test(test_dumpable),
+		cmocka_unit_test(test_early),
 		cmocka_unit_test(test_storage),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_deleted),

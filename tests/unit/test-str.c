@@ -141,6 +141,14 @@ static void test_line_value(void **state _unused_)
 	assert_ptr_equal(snap_line_value(text, "Name:"), strstr(text, "TracerPid:\t7"));
 	assert_ptr_equal(snap_line_value(text, "Empty:"), strstr(text, "\nLast"));
 	assert_string_equal(snap_line_value(text, "Last:"), "x");
+	uint64_t bytes = 4711;
+	assert_int_equal(snap_line_kib("A:\t 3 kB\nB:\tx\nC: 18014398509481984 kB\n", "A:", &bytes),
+			 0);
+	assert_int_equal(bytes, 3072);
+	assert_int_equal(snap_line_kib("A:\t 3 kB\nB:\tx\n", "D:", &bytes), -ENOENT);
+	assert_true(snap_line_kib("A:\t 3 kB\nB:\tx\n", "B:", &bytes) < 0);
+	assert_int_equal(snap_line_kib("C: 18014398509481984 kB\n", "C:", &bytes), -ERANGE);
+	assert_int_equal(bytes, 3072);
 	assert_null(snap_line_value(text, "Tracer:"));
 	assert_null(snap_line_value(text, "ast:"));
 	assert_null(snap_line_value("", "A:"));

@@ -1,0 +1,280 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Crashes of processes for whose raw cores the disk has no room: what memory has room for is kept there until
+# it is compressed, and what becomes of it when somebody is killed meanwhile.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # other shells expand; each test is a process
+
+load common
+load ../tools/daemon
+load ../tools/crash
+
+CRASHER=$TOOLS/crasher
+
+unmount_store() {
+	umount -l "$STORE"
+}
+
+# A store of this size, before anything else looks for it.
+small_store() {
+	need_mount
+	mkdir -m 755 "$STORE"
+	mount -t tmpfs -o size="$1",mode=755 tmpfs "$STORE" || skip "no tmpfs can be mounted here"
+	at_end unmount_store
+	local available
+	available=$(awk '$1 == "MemTotal:" { t = $2 } $1 == "MemAvailable:" { a = $2 }
+		END { print int((a - t / 8) / 1024) }' /proc/meminfo)
+	[ "$available" -gt 2000 ] || skip "this machine has no memory to spare"
+}
+
+# room SIZE [LINE...]: a store of that size, and the daemon with these lines in [Crash].
+room() {
+	crash_handler
+	small_store "$1"
+	BUILD=${BIN-$BUILD} daemon_start '[Store]' MaxUse=infinity '[Crash]' DuplicateLimit=infinity "${@:2}"
+	ulimit -c unlimited
+}
+
+# It is in the store, all of it, and was in memory meanwhile.
+whole_core() {
+	recorded
+	record
+	record_has '.PROCSNAP_DEGRADED == "memory" and .COREDUMP_TRUNCATED == null'
+	record_has '[.PROCSNAP_WARNINGS] | tostring | contains("kept in memory")'
+	entry_has '.partial | not'
+	meta_has '.capture.in_memory and .capture.lost_bytes == 0'
+	get_core
+	well_formed
+}
+
+# Only what the disk had room for.
+part_of_core() {
+	recorded
+	record
+	record_has '(.PROCSNAP_DEGRADED | startswith("partial")) and .COREDUMP_TRUNCATED == "1"'
+	meta_has '.capture.lost_bytes > 0 and (.capture.why_short | startswith("the disk has room for"))'
+	get_core
+	backtrace
+}
+
+backtrace() {
+	gdb -nx -batch -ex bt "$CRASHER" "$CORE" >"$DIR/gdb" 2>&1
+	grep -E '#[0-9]+ .* main ' "$DIR/gdb" || fail "$(cat "$DIR/gdb")"
+}
+
+# Who has a core in memory, by pid.
+holders() {
+	find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' -lname '*memfd:procsnap-core*' 2>/dev/null |
+		cut -d/ -f3 | sort -u
+}
+
+nothing_in_memory() {
+	[ -z "$(holders)" ]
+}
+
+@test "more than the disk has room for raw: memory has it, and the core is whole, byte for byte" {
+	tee_handler
+	small_store 48M
+	daemon_start '[Store]' MaxUse=infinity
+	ulimit -c unlimited
+	crash_child "$CRASHER" text:200 threads:3 null
+	[ "$signal" = 11 ]
+	whole_core
+	same_as_kernel
+	gdb -nx -batch -ex 'info threads' "$CRASHER" "$CORE" >"$DIR/gdb" 2>&1
+	[ "$(grep -cE 'LWP [0-9]+' "$DIR/gdb")" -ge 4 ]
+	# What there is room for goes to the disk, as ever.
+	crash_child "$CRASHER" text:4 null
+	recorded
+	record
+	record_has '.PROCSNAP_DEGRADED == null'
+	wait_for nothing_in_memory
+	crash_folder_is_empty
+	daemon_lives
+}
+
+@test "SpoolMemory= says how much, and nothing is in memory where it would not help" {
+	room 48M SpoolMemory=64M
+	crash_child "$CRASHER" text:32 null
+	whole_core
+	crash_child "$CRASHER" text:100 null
+	part_of_core
+	daemon_config '[Store]' MaxUse=infinity '[Crash]' SpoolMemory=0
+	snapctl reload
+	crash_child "$CRASHER" text:32 null
+	part_of_core
+	# The process wants no more than the disk has.
+	daemon_config '[Store]' MaxUse=infinity
+	snapctl reload
+	crash_child bash -c 'ulimit -c 1024; exec "$@"' sh "$CRASHER" text:64 null
+	recorded
+	record
+	record_has '.PROCSNAP_DEGRADED == "partial"'
+	meta_has '.capture.why_short == "its limit is 1.0 MiB"'
+	nothing_in_memory
+}
+
+@test "memory that does not compress: the part on the disk is kept" {
+	room 48M
+	crash_child "$CRASHER" mib:100 threads:3 null
+	[ "$signal" = 11 ]
+	part_of_core
+	wait_for nothing_in_memory
+	crash_folder_is_empty
+}
+
+# slow_worker: a daemon's programs, in BIN, of which the worker waits as long as $DIR/slow is there, and is
+# killed as long as $DIR/broken is.
+slow_worker() {
+	BIN=$DIR/bin
+	mkdir -p "$BIN"
+	cp "$BUILD"/procsnapd "$BUILD"/procsnap-analyze "$BUILD"/procsnap-unwind "$BIN"
+	cat >"$BIN/procsnap-worker" <<-END
+		#!/bin/sh
+		echo try >>"$DIR/tries"
+		while [ -e "$DIR/slow" ]; do sleep 0.05; done
+		[ "\$(wc -l <"$DIR/tries")" -gt "\$(cat "$DIR/broken")" ] || kill -KILL \$\$
+		exec "$BUILD/procsnap-worker" "\$@"
+	END
+	chmod 755 "$BIN/procsnap-worker"
+	: >"$DIR/tries"
+	echo 0 >"$DIR/broken"
+}
+
+tried() {
+	[ "$(wc -l <"$DIR/tries")" -ge "$1" ]
+}
+
+@test "a worker is killed: another one makes the dump of what is in memory, or else of the part" {
+	slow_worker
+	echo 1 >"$DIR/broken"
+	room 48M
+	crash_child "$CRASHER" text:100 null
+	whole_core
+	: >"$DIR/tries"
+	echo 2 >"$DIR/broken"
+	crash_child "$CRASHER" text:100 null
+	part_of_core
+	# None at all: the part waits, and the record is there.
+	: >"$DIR/tries"
+	echo 4 >"$DIR/broken"
+	crash_child "$CRASHER" text:100 null
+	record
+	record_has '.PROCSNAP_DEGRADED == "later"'
+	wait_for nothing_in_memory
+	left
+	[ -s "$FOLDER/core" ]
+}
+
+@test "the daemon is killed: the next one makes the dump of the part" {
+	slow_worker
+	: >"$DIR/slow"
+	room 48M
+	crash_child "$CRASHER" text:100 null
+	# The process is gone, and all of it is with the daemon.
+	wait_for tried 1
+	holders | grep -qx "$DAEMON"
+	left
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" || true
+	rm "$DIR/slow"
+	wait_for nothing_in_memory
+	BUILD=$BIN daemon_again
+	part_of_core
+	wait_for crash_folder_is_empty
+}
+
+# stop_copier: the crash of PID, when its copier has a core in memory; COPIER stands still then.
+stop_copier() {
+	python3 - "$BUILD/procsnap-corehook" >"$DIR/copier" <<-'END'
+		import os, signal, sys, time
+		def has_core(pid):
+		    try:
+		        if os.readlink(f"/proc/{pid}/exe") != sys.argv[1]:
+		            return False
+		        return any("memfd:procsnap-core" in os.readlink(f"/proc/{pid}/fd/{fd}")
+		                   for fd in os.listdir(f"/proc/{pid}/fd"))
+		    except OSError:
+		        return False
+		end = time.monotonic() + 60
+		while time.monotonic() < end:
+		    for pid in filter(str.isdigit, os.listdir("/proc")):
+		        if has_core(pid):
+		            os.kill(int(pid), signal.SIGSTOP)
+		            print(pid)
+		            sys.exit(0)
+		sys.exit("nobody has a core in memory")
+	END
+	COPIER=$(cat "$DIR/copier")
+}
+
+@test "a copier is killed while it copies to memory: the next one does without" {
+	room 400M
+	crash_begin "$CRASHER" text:1024 null
+	stop_copier
+	kill -KILL "$COPIER"
+	wait "$PID" || true
+	part_of_core
+	wait_for no_hooks
+	wait_for nothing_in_memory
+	crash_folder_is_empty
+}
+
+@test "the whole hook is killed then: there is a record, and the part" {
+	room 400M
+	crash_begin "$CRASHER" text:1024 null
+	stop_copier
+	hooks | xargs kill -KILL
+	wait "$PID" || true
+	wait_for no_hooks
+	wait_for nothing_in_memory
+	# It looks a minute later who still works on the folder, or at once when it starts.
+	daemon_stop
+	daemon_again
+	part_of_core
+	wait_for crash_folder_is_empty
+}
+
+# The bytes of all cores in memory, each once.
+bytes_in_memory() {
+	find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' -lname '*memfd:procsnap-core*' \
+		-exec stat -L -c '%i %b' {} + 2>/dev/null |
+		awk '$2 > max[$1] { max[$1] = $2 } END { for (i in max) sum += max[i] * 512; print sum + 0 }'
+}
+
+@test "several crashes at once: all that is in memory is bounded" {
+	slow_worker
+	: >"$DIR/slow"
+	room 300M SpoolMemory=260M
+	local pids=() most=0 now whole=0 part=0
+	truncate -s 200M "$STORE/ballast" && fallocate -l 200M "$STORE/ballast"
+	for _ in 1 2 3 4 5 6; do
+		crash_begin "$CRASHER" text:100 null
+		pids+=("$PID")
+	done
+	# No dump is made yet, so what was copied to memory stays there, until the last process is gone.
+	while kill -0 "${pids[@]}" 2>/dev/null; do
+		now=$(bytes_in_memory)
+		[ "$now" -le "$most" ] || most=$now
+		sleep 0.05
+	done
+	wait "${pids[@]}" || true
+	wait_for no_hooks
+	now=$(bytes_in_memory)
+	[ "$now" -gt $((100 << 20)) ]
+	[ "$now" -le $((260 << 20)) ]
+	[ "$most" -le $((260 << 20)) ]
+	rm "$DIR/slow" "$STORE/ballast"
+	for PID in "${pids[@]}"; do
+		recorded
+		record
+		if entry_has '.partial' 2>/dev/null; then part=$((part + 1)); else whole=$((whole + 1)); fi
+	done
+	# Two at most fit, and what the others leave on the disk may take the room of the dump of one.
+	[ "$whole" -ge 1 ]
+	[ "$whole" -le 5 ]
+	[ "$part" -ge 1 ]
+	wait_for nothing_in_memory
+	# All of it is free again.
+	crash_child "$CRASHER" text:200 null
+	whole_core
+}
