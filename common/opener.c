@@ -12,8 +12,7 @@
 
 #include "binaries.h"
 #include "fd.h"
-
-enum { MOUNTINFO_MAX = 1 << 20 };
+#include "wary.h"
 
 /// Opens what @fd (O_PATH) is for reading, if it is a regular file; others may block, or do
 /// something.
@@ -78,68 +77,12 @@ static int open_beside(const char *exe, const char *name)
 	return open_regular(AT_FDCWD, path);
 }
 
-/// One field of a line of mountinfo (proc(5)); blanks in it are \\040.
-static const char *next_field(const char **line, size_t *ret_len)
-{
-	const char *field = *line + strspn(*line, " ");
-	*ret_len = strcspn(field, " \n");
-	*line = field + *ret_len;
-	return field;
-}
-
-/// The length of the mount point when @path lies below it; 0: it does not. One with characters that
-/// are escaped is taken to be as long as it can be: such names are rare, and then not opened.
-static size_t covers(const char *mount, size_t len, const char *path)
-{
-	const char *escape = memchr(mount, '\\', len);
-	size_t plain = escape ? (size_t)(escape - mount) : len;
-	if (strncmp(mount, path, plain) != 0)
-		return 0;
-	if (len == 1 || escape)
-		return len;
-	return path[len] == '/' || !path[len] ? len : 0;
-}
-
-/// Is @path below a mount of FUSE? Nothing but the kernel's list is looked at: every other way to
-/// find out would ask whoever serves it.
-static bool on_fuse(const char *path)
-{
-	_cleanup_free_ char *text = NULL;
-	if (snap_read_file_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text) < 0)
-		return true;
-	size_t longest = 0;
-	bool is_fuse = false;
-	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		const char *at = line, *mount = NULL;
-		size_t len = 0;
-		for (int i = 0; i < 5; i++)
-			mount = next_field(&at, &len);
-		size_t covered = covers(mount, len, path);
-		const char *type = strstr(at, " - ");
-		if (!covered || !type || covered < longest)
-			continue;
-		if (strncmp(type + 3, "fuse", 4) != 0 && memchr(mount, '\\', len))
-			continue; // only perhaps, and that must not hide one of FUSE
-		longest = covered; // of two at the same place the later one is on top
-		is_fuse = !strncmp(type + 3, "fuse", 4);
-	}
-	return is_fuse;
-}
-
-static int open_warily(const char *name)
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-	if (on_fuse(name))
-		return -ENOTSUP;
-	_cleanup_close_ int fd = (int)syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof(how));
-	return fd < 0 ? -errno : reopen_regular(fd);
-}
-
 static int open_ours(const struct opener *opener, const char *name)
 {
-	return opener->wary ? open_warily(name) : open_regular(AT_FDCWD, name);
+	if (!opener->wary)
+		return open_regular(AT_FDCWD, name);
+	_cleanup_close_ int fd = wary_open(name);
+	return fd < 0 ? fd : reopen_regular(fd);
 }
 
 int opener_open(const struct opener *opener, const char *name, const char *build_id,

@@ -16,9 +16,7 @@ struct opener {
 	/// looked for first: what is elsewhere may be another one by now.
 	const char *binaries;
 	int piddir; ///< /proc/PID of the process whose files are meant; negative: those of ours
-	/// Names come from whoever crashed, and we must not be kept waiting: what is below a mount
-	/// of FUSE, behind which a user may stand, is not opened, and no symbolic links are
-	/// followed.
+	/// Names come from whoever crashed, and we must not be kept waiting (wary.h).
 	bool wary;
 };
 

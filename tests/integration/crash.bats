@@ -448,6 +448,8 @@ is_in_journal() {
 	grep -Fx "Process $PID (crasher) of user 0 dumped core." "$DIR/message"
 	grep -Fx "Stack trace of thread $PID:" "$DIR/message"
 	grep -E '^#0 .* read_null \(.*crasher' "$DIR/message"
+	# Libraries by the names that the program knows them by, which are links, too.
+	grep -E '^#[0-9]+ .* \(libc\.so\.6 \+ 0x' "$DIR/message"
 	[ "$(grep -c '^Stack trace of thread' "$DIR/message")" = 3 ]
 }
 
