@@ -538,8 +538,11 @@ KEYS='/proc/sys/kernel/core_pattern /proc/sys/kernel/core_pipe_limit /proc/sys/f
 # Saves the settings. They are written back when this test ends, by a process that waits for the end of
 # it, in a session of its own: whatever kills the test does not kill that.
 guard_kernel() {
-	local key
+	local key lock
 	machine
+	# The lock of tests/tools/corepattern; whoever writes the settings back has it until then.
+	exec {lock}>>"${PROCSNAP_TEST_DIR:-/var/tmp}/.procsnap-corepattern"
+	flock -w 280 "$lock" || skip "another test has the settings of this machine"
 	for key in $KEYS; do
 		[ -w "$key" ] && cat "$key" >>"$DIR/saved" || skip "$key cannot be written here"
 	done
@@ -568,7 +571,7 @@ guard_kernel() {
 		</dev/null >/dev/null 2>&1 3>&- 4>&- &
 	GUARD=$!
 	disown "$GUARD"
-	exec {ALIVE}>"$DIR/alive"
+	exec {lock}>&- {ALIVE}>"$DIR/alive"
 	at_end 'end_guard'
 }
 
