@@ -97,6 +97,7 @@ static void begin(void)
 	REQUIRE(!events_create(&manager.events));
 	REQUIRE(!ondump_create(manager.event, &manager.ondump));
 	REQUIRE(!jobs_create(manager.event, &manager.jobs));
+	REQUIRE(!armer_create(manager.event, manager.jobs, &manager.armer));
 	REQUIRE(!recorder_create(manager.event, NULL, &manager.recorder));
 	REQUIRE(!server_create(manager.event, &callbacks, &manager.server));
 	REQUIRE(!server_listen(manager.server, fd));
