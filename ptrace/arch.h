@@ -62,18 +62,26 @@ bool arch_rewind_syscall(const struct arch_regs *regs,
 /**
  * DOC: Code that a thread of the process runs for us
  *
- * A thunk makes a thread open a descriptor, so that we can take it with pidfd_getfd(), close it
- * again, and go on where it was. It finishes alone: when the worker is killed at any moment, the
- * thread has either its own registers, or those with which the thunk ends by giving it its own. It
- * changes no flags and no memory and does not use the stack, so a signal that comes meanwhile is
- * handled on the thread's own stack as always. It lies in the zeros behind the end of the vDSO's
- * image, which no other thread executes.
+ * A thunk makes a thread do one system call, and go on where it was. It finishes alone: when the
+ * worker is killed at any moment, the thread has either its own registers, or those with which the
+ * thunk ends by giving it its own. It changes no flags and no memory and does not use the stack, so
+ * a signal that comes meanwhile is handled on the thread's own stack as always. It lies in the zeros
+ * behind the end of the vDSO's image, which no other thread executes.
  */
 enum { ARCH_THUNK_BYTES = 128 };
 
-/// A system call that gives a new descriptor.
+enum arch_thunk_kind {
+	/// The call opens a descriptor, so that we can take it with pidfd_getfd(); then it is closed.
+	ARCH_THUNK_OPEN,
+	ARCH_THUNK_CALL, ///< nothing more; the only one with several arguments
+	ARCH_THUNK_FORK, ///< the call returns twice: whoever gets 0 ends at once, with FORK_STATUS
+};
+enum { ARCH_THUNK_FORK_STATUS = 93 };
+
+/// A system call, and what is done with what it returns.
 struct arch_call {
-	uint64_t nr, arg;
+	enum arch_thunk_kind kind;
+	uint64_t nr, arg, arg2, arg3, arg4;
 };
 
 /// Can a thread with these registers be given others? Not one in 32-bit code or with segments of
@@ -96,13 +104,17 @@ void arch_thunk(const struct arch_regs *home, uint64_t addr, const struct arch_c
  * its end, and not all of it? One whose worker was killed stays where it was.
  */
 bool arch_is_thunk(const uint8_t code[ARCH_THUNK_BYTES]);
+/// The registers with which a thread that has @home does @call, whose instruction lies at @addr.
+void arch_enter_call(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
+		     struct arch_regs *ret);
 /// What the system call returned, negative errno included, of a thread at the end of it.
 int64_t arch_result(const struct arch_regs *regs);
 /// The seccomp_data of @call in a thunk at @addr, of a thread that has @home.
 void arch_seccomp_data(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
 		       struct seccomp_data *ret);
-/// The numbers of the calls that a thunk makes.
-extern const uint64_t arch_nr_userfaultfd, arch_nr_close;
+/// The numbers of the calls that are made for us.
+extern const uint64_t arch_nr_userfaultfd, arch_nr_close, arch_nr_clone, arch_nr_exit_group,
+	arch_nr_wait4, arch_nr_close_range, arch_nr_prctl;
 
 /// ELF machine and class for a process whose threads have @regs, and the vector features.
 struct snap_machine arch_machine(bool compat, const struct snap_thread *thread);

@@ -331,12 +331,17 @@ bool arch_rewind_syscall(const struct arch_regs *regs,
 
 const uint64_t arch_nr_userfaultfd = __NR_userfaultfd;
 const uint64_t arch_nr_close = __NR_close;
+const uint64_t arch_nr_clone = __NR_clone;
+const uint64_t arch_nr_exit_group = __NR_exit_group;
+const uint64_t arch_nr_wait4 = __NR_wait4;
+const uint64_t arch_nr_close_range = 436; // Linux 5.9
+const uint64_t arch_nr_prctl = __NR_prctl;
 
 /**
- * The thunk. What is loaded at its end lies behind it; displacements count from the next
- * instruction.
+ * The thunks. What is loaded at their ends lies behind them; displacements count from the next
+ * instruction. Each has its home of as many words as it loads, in the order of struct thunk_home.
  */
-static const uint8_t thunk_code[] = {
+static const uint8_t thunk_open[] = {
 	0x0f, 0x05,			     // syscall
 	0x89, 0xc7,			     // mov %eax,%edi
 	0xb8, __NR_close, 0x00, 0x00, 0x00,  // mov $__NR_close,%eax
@@ -348,12 +353,48 @@ static const uint8_t thunk_code[] = {
 	0xff, 0x25, 35, 0, 0, 0,	     // jmp *rip(%rip)
 	0x0f, 0x0b, 0x0f,		     // never run; makes the length a multiple of 8
 };
-enum { CALL_END = 2, CLOSE_END = 11 }; // behind its two system calls
-struct thunk_home {
-	uint64_t rax, rcx, rdi, r11, rip;
+static const uint8_t thunk_call[] = {
+	0x0f, 0x05,			     // syscall
+	0x48, 0x8b, 0x05, 55, 0, 0, 0,	     // mov rax(%rip),%rax
+	0x48, 0x8b, 0x0d, 56, 0, 0, 0,	     // mov rcx(%rip),%rcx
+	0x48, 0x8b, 0x3d, 57, 0, 0, 0,	     // mov rdi(%rip),%rdi
+	0x48, 0x8b, 0x35, 74, 0, 0, 0,	     // mov rsi(%rip),%rsi
+	0x48, 0x8b, 0x15, 75, 0, 0, 0,	     // mov rdx(%rip),%rdx
+	0x4c, 0x8b, 0x15, 76, 0, 0, 0,	     // mov r10(%rip),%r10
+	0x4c, 0x8b, 0x1d, 37, 0, 0, 0,	     // mov r11(%rip),%r11
+	0xff, 0x25, 39, 0, 0, 0,	     // jmp *rip(%rip)
+	0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, // never run
 };
-static_assert(sizeof(thunk_code) == 48, "displacements");
-static_assert(sizeof(thunk_code) + sizeof(struct thunk_home) <= ARCH_THUNK_BYTES, "room");
+static const uint8_t thunk_fork[] = {
+	0x0f, 0x05,			     // syscall
+	0x48, 0x89, 0xc1,		     // mov %rax,%rcx
+	0xe3, 34,			     // jrcxz to the child's part; leaves the flags alone
+	0x48, 0x8b, 0x05, 42, 0, 0, 0,	     // mov rax(%rip),%rax
+	0x48, 0x8b, 0x0d, 43, 0, 0, 0,	     // mov rcx(%rip),%rcx
+	0x48, 0x8b, 0x3d, 44, 0, 0, 0,	     // mov rdi(%rip),%rdi
+	0x4c, 0x8b, 0x1d, 45, 0, 0, 0,	     // mov r11(%rip),%r11
+	0xff, 0x25, 47, 0, 0, 0,	     // jmp *rip(%rip)
+	0xb8, __NR_exit_group, 0, 0, 0,	     // mov $__NR_exit_group,%eax
+	0xbf, ARCH_THUNK_FORK_STATUS, 0, 0, 0, // mov $status,%edi
+	0x0f, 0x05,			     // syscall
+	0x0f, 0x0b, 0x0f,		     // never run
+};
+enum { CALL_END = 2, CLOSE_END = 11, EXIT_END = 53 }; // behind their system calls
+struct thunk_home {
+	uint64_t rax, rcx, rdi, r11, rip; ///< of all
+	uint64_t rsi, rdx, r10; ///< of thunk_call
+};
+static const struct thunk_code {
+	const uint8_t *code;
+	size_t size, home;
+} thunks[] = {
+	[ARCH_THUNK_OPEN] = { thunk_open, sizeof(thunk_open), offsetof(struct thunk_home, rsi) },
+	[ARCH_THUNK_CALL] = { thunk_call, sizeof(thunk_call), sizeof(struct thunk_home) },
+	[ARCH_THUNK_FORK] = { thunk_fork, sizeof(thunk_fork), offsetof(struct thunk_home, rsi) },
+};
+static_assert(sizeof(thunk_open) == 48 && sizeof(thunk_call) == 64 && sizeof(thunk_fork) == 56,
+	      "displacements");
+static_assert(sizeof(thunk_call) + sizeof(struct thunk_home) <= ARCH_THUNK_BYTES, "room");
 
 enum { USER_CS = 0x33 }; // __USER_CS, arch/x86/include/asm/segment.h
 
@@ -395,35 +436,57 @@ static void restart(struct user_regs_struct *r)
 	r->rip -= 2;
 }
 
-void arch_thunk(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
-		uint8_t code[ARCH_THUNK_BYTES], struct arch_regs *ret_entry)
+void arch_enter_call(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
+		     struct arch_regs *ret)
 {
-	struct user_regs_struct r, again;
+	struct user_regs_struct r;
 	memcpy(&r, home->words, sizeof(r));
-	again = r;
-	restart(&again);
-	const struct thunk_home words = { again.rax, again.rcx, again.rdi, again.r11, again.rip };
-	memset(code, 0, ARCH_THUNK_BYTES);
-	memcpy(code, thunk_code, sizeof(thunk_code));
-	memcpy(code + sizeof(thunk_code), &words, sizeof(words));
 	r.rip = addr;
 	r.rax = call->nr;
 	r.rdi = call->arg;
+	if (call->kind == ARCH_THUNK_CALL) {
+		r.rsi = call->arg2;
+		r.rdx = call->arg3;
+		r.r10 = call->arg4;
+	}
 	r.orig_rax = UINT64_MAX; // it is not in a system call that could be made again
-	*ret_entry = *home;
-	memcpy(ret_entry->words, &r, sizeof(r));
+	*ret = *home;
+	memcpy(ret->words, &r, sizeof(r));
+}
+
+void arch_thunk(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
+		uint8_t code[ARCH_THUNK_BYTES], struct arch_regs *ret_entry)
+{
+	const struct thunk_code *thunk = &thunks[call->kind];
+	struct user_regs_struct again;
+	memcpy(&again, home->words, sizeof(again));
+	restart(&again);
+	const struct thunk_home words = { again.rax, again.rcx, again.rdi, again.r11, again.rip,
+					  again.rsi, again.rdx, again.r10 };
+	memset(code, 0, ARCH_THUNK_BYTES);
+	memcpy(code, thunk->code, thunk->size);
+	memcpy(code + thunk->size, &words, thunk->home);
+	arch_enter_call(home, addr, call, ret_entry);
+}
+
+static bool is_thunk(const struct thunk_code *thunk, const uint8_t code[ARCH_THUNK_BYTES])
+{
+	static const uint8_t nothing[ARCH_THUNK_BYTES];
+	const size_t word = sizeof(uint64_t), end = thunk->size + thunk->home;
+	for (size_t i = word; i < thunk->size; i += word)
+		if (memcmp(code + i, thunk->code + i, word) != 0 &&
+		    memcmp(code + i, nothing, word) != 0)
+			return false;
+	return !memcmp(code, thunk->code, word) &&
+	       !memcmp(code + end, nothing, ARCH_THUNK_BYTES - end);
 }
 
 bool arch_is_thunk(const uint8_t code[ARCH_THUNK_BYTES])
 {
-	static const uint8_t nothing[ARCH_THUNK_BYTES];
-	const size_t word = sizeof(uint64_t), end = sizeof(thunk_code) + sizeof(struct thunk_home);
-	for (size_t i = word; i < sizeof(thunk_code); i += word)
-		if (memcmp(code + i, thunk_code + i, word) != 0 &&
-		    memcmp(code + i, nothing, word) != 0)
-			return false;
-	return !memcmp(code, thunk_code, word) &&
-	       !memcmp(code + end, nothing, ARCH_THUNK_BYTES - end);
+	for (size_t i = 0; i < ARRAY_SIZE(thunks); i++)
+		if (is_thunk(&thunks[i], code))
+			return true;
+	return false;
 }
 
 int64_t arch_result(const struct arch_regs *regs)
@@ -436,13 +499,17 @@ int64_t arch_result(const struct arch_regs *regs)
 void arch_seccomp_data(const struct arch_regs *home, uint64_t addr, const struct arch_call *call,
 		       struct seccomp_data *ret)
 {
+	struct arch_regs entry;
 	struct user_regs_struct r;
-	memcpy(&r, home->words, sizeof(r));
+	arch_enter_call(home, addr, call, &entry);
+	memcpy(&r, entry.words, sizeof(r));
 	*ret = (struct seccomp_data){
 		.nr = (int)call->nr,
 		.arch = AUDIT_ARCH_X86_64,
-		.instruction_pointer = addr + (call->nr == __NR_close ? CLOSE_END : CALL_END),
-		.args = { call->arg, r.rsi, r.rdx, r.r10, r.r8, r.r9 },
+		.instruction_pointer = addr + (call->nr == __NR_close	   ? CLOSE_END :
+					       call->nr == __NR_exit_group ? EXIT_END :
+									     CALL_END),
+		.args = { r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9 },
 	};
 }
 

@@ -20,9 +20,7 @@
  * code, that dispatch their system calls (PR_SET_SYSCALL_USER_DISPATCH), or whose seccomp filters
  * would kill for it are left alone.
  *
- * Whoever is killed in the middle of this, or finds that a signal has come, leaves the bytes of the
- * thunk in the private copy of the vDSO's last page, since the thread may still come back to them.
- * There is room for four; then the first of them is replaced.
+ * What is left when we are killed in the middle of this: see thunk.h.
  */
 
 /**
@@ -37,5 +35,11 @@
 struct snap_error *inject_descriptor(const struct pidref *ref, int procfd,
 				     const struct snapshot *snap, const struct arch_call *call,
 				     int *ret_fd) _must_check_;
+/**
+ * Makes a thread of @ref do @call, of ARCH_THUNK_CALL, in the same way; @ret_result is what it
+ * returned, negative errno included.
+ */
+struct snap_error *inject_call(const struct pidref *ref, int procfd, const struct snapshot *snap,
+			       const struct arch_call *call, int64_t *ret_result) _must_check_;
 /// Why no thread of the process could be used, as far as can be seen without stopping one.
 const char *inject_obstacle(int procfd, const struct snapshot *snap);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -145,29 +147,100 @@ static void test_sleeping(void **state _unused_)
 	end(pid);
 }
 
+/// A call with arguments, in a thread that computes or sleeps, and one that makes a child.
+static void test_kinds(void **state _unused_)
+{
+	struct shared *s = shared_page();
+	pid_t pid = fork();
+	if (!pid)
+		compute(s);
+	const struct arch_call calls[] = {
+		{ .kind = ARCH_THUNK_CALL, .nr = SYS_wait4, .arg = 1, .arg2 = 2, .arg3 = 3, .arg4 = 4 },
+		{ .kind = ARCH_THUNK_FORK, .nr = arch_nr_clone, .arg = CLONE_FILES },
+	};
+	for (int i = 0; i < 200; i++) {
+		set_off(s, pid, &calls[i % 2]);
+		for (uint64_t was = s->count; s->count == was;)
+			(void)usleep(100);
+	}
+	assert_int_equal(s->wrong, 0);
+	end(pid);
+}
+
+static int wait_any(void)
+{
+	int status;
+	pid_t child;
+	do
+		child = waitpid(-1, &status, __WALL);
+	while (child < 0 && errno == EINTR);
+	return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// Who forks in its sleep sleeps on, does not see its child, and can wait for it all the same.
+static void test_child(void **state _unused_)
+{
+	struct shared *s = shared_page();
+	int fds[2];
+	char byte = 0;
+	assert_int_equal(pipe(fds), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		for (;;) {
+			if (read(fds[0], &byte, 1) != 1 || waitpid(-1, NULL, 0) != -1 ||
+			    errno != ECHILD || wait_any() != ARCH_THUNK_FORK_STATUS ||
+			    wait_any() != -1)
+				s->wrong++;
+			s->count++;
+		}
+	}
+	for (uint64_t i = 1; i <= 50; i++) {
+		(void)usleep(1000);
+		set_off(s, pid,
+			&(struct arch_call){ .kind = ARCH_THUNK_FORK,
+					     .nr = arch_nr_clone,
+					     .arg = CLONE_FILES });
+		assert_int_equal(s->count, i - 1);
+		assert_int_equal(write(fds[1], "x", 1), 1);
+		while (s->count < i)
+			(void)usleep(100);
+	}
+	assert_int_equal(s->wrong, 0);
+	end(pid);
+}
+
 /// What remains of one that was written from its beginning, or erased from its end.
 static void test_parts(void **state _unused_)
 {
+	const struct arch_call calls[] = {
+		{ .nr = SYS_dup, .arg = 1 },
+		{ .kind = ARCH_THUNK_CALL, .nr = SYS_getppid },
+		{ .kind = ARCH_THUNK_FORK, .nr = arch_nr_clone, .arg = CLONE_FILES },
+	};
 	struct shared *s = shared_page();
 	uint8_t part[ARCH_THUNK_BYTES] = { 0 };
 	pid_t pid = fork();
 	if (!pid)
 		for (;;)
 			(void)pause();
-	set_off(s, pid, &(struct arch_call){ .nr = SYS_dup, .arg = 1 });
 	assert_false(arch_is_thunk(part));
-	for (size_t n = 8; n <= ARCH_THUNK_BYTES; n += 8) {
-		memset(part, 0, sizeof(part));
-		memcpy(part, s->code, n);
-		assert_true(arch_is_thunk(part));
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		set_off(s, pid, &calls[i]);
+		for (size_t n = 8; n <= ARCH_THUNK_BYTES; n += 8) {
+			memset(part, 0, sizeof(part));
+			memcpy(part, s->code, n);
+			assert_true(arch_is_thunk(part));
+		}
+		// Something else.
+		part[9] ^= 1;
+		assert_false(arch_is_thunk(part));
+		memcpy(part, s->code, sizeof(part));
+		memset(part, 0, 8);
+		assert_false(arch_is_thunk(part));
 	}
-	// Something else.
-	part[ARCH_THUNK_BYTES - 1] = 1;
-	assert_false(arch_is_thunk(part));
+	set_off(s, pid, &calls[0]);
 	memcpy(part, s->code, sizeof(part));
-	part[9] ^= 1;
-	assert_false(arch_is_thunk(part));
-	memset(part, 0, 8);
+	part[ARCH_THUNK_BYTES - 1] = 1;
 	assert_false(arch_is_thunk(part));
 	end(pid);
 }
@@ -177,6 +250,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_running),
 		cmocka_unit_test(test_sleeping),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_child),
 		cmocka_unit_test(test_parts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
