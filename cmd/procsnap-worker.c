@@ -27,6 +27,7 @@
 #include "cmd/worker/live.h"
 #include "cmd/worker/owner.h"
 #include "cmd/worker/precopy.h"
+#include "cmd/worker/rest.h"
 #include "cmd/worker/strategy.h"
 #include "common/clock.h"
 #include "common/cpus.h"
@@ -191,7 +192,7 @@ static struct snap_error *reserve_room(struct worker *w, struct core *core,
 	}
 	reserve_init(&w->reserve, w->spool, core_size(core));
 	struct snap_error *err = core_reserve(core, source, cpus_to_copy(),
-					      w->forecast.best == STRATEGY_PRECOPY, &w->reserve);
+					      w->forecast.best != STRATEGY_COPY, &w->reserve);
 	if (!err && w->reserve.failed && w->job.flags & JOB_KEEP_PARTIAL) {
 		reserve_abandon(&w->reserve, w->first_offset);
 		w->short_of_space = true;
@@ -200,26 +201,47 @@ static struct snap_error *reserve_room(struct worker *w, struct core *core,
 	return err;
 }
 
+/// Why this dump cannot be made in that way, "it" being the process; NULL: it can.
+static const char *obstacle(const struct worker *w, enum strategy strategy)
+{
+	const struct snap_error *veto = w->forecast.veto[strategy];
+	if (strategy == STRATEGY_COPY)
+		return NULL;
+	// What has the priority is known only when it stands still.
+	return w->short_of_space	     ? "there is too little space" :
+	       w->job.flags & JOB_STACKS ? "only stacks are wanted" :
+	       veto			     ? veto->message :
+					       NULL;
+}
+
 /// Decides how the memory is frozen. An error when the way that was asked for cannot be used.
 static struct snap_error *choose_strategy(struct worker *w, const struct snapshot *known,
 					  const struct plan *plan)
 {
 	struct forecast *f = &w->forecast;
+	const uint32_t flags = w->job.flags;
 	forecast_make(f, w->capture, known, plan, count_tasks(w),
-		      w->job.flags & (JOB_DRY_RUN | JOB_PRECOPY | JOB_ANALYZE));
-	// What has the priority is known only when it stands still.
-	const char *why = w->short_of_space	     ? "there is too little space" :
-			  w->job.flags & JOB_STACKS ? "only stacks are wanted" :
-			  f->veto[STRATEGY_PRECOPY] ? f->veto[STRATEGY_PRECOPY]->message :
-						      NULL;
-	if (w->job.flags & JOB_COPY || (why && !(w->job.flags & JOB_PRECOPY)))
+		      (flags & JOB_DRY_RUN ? FORECAST_ALL : 0U) |
+			      (flags & (JOB_PRECOPY | JOB_ANALYZE) ? FORECAST_PRECOPY : 0U) |
+			      (flags & JOB_FORK ? FORECAST_FORK : 0U));
+	if (flags & JOB_COPY)
 		f->best = STRATEGY_COPY;
-	else if (w->job.flags & JOB_PRECOPY)
+	else if (flags & JOB_PRECOPY)
 		f->best = STRATEGY_PRECOPY;
-	if (why && f->best == STRATEGY_PRECOPY)
+	else if (flags & JOB_FORK)
+		f->best = STRATEGY_FORK;
+	const char *why = obstacle(w, f->best);
+	if (why && !(flags & JOB_MODES))
+		f->best = STRATEGY_COPY;
+	else if (why && f->best == STRATEGY_PRECOPY)
 		return snap_error_new(SNAP_FAILED,
 				      "the memory of process %d cannot be copied in advance: %s; "
 				      "without --mode=precopy it is copied while it stands still",
+				      w->ref.pid, why);
+	else if (why)
+		return snap_error_new(SNAP_FAILED,
+				      "process %d cannot be made to fork: %s; without --mode=fork "
+				      "its memory is copied in another way",
 				      w->ref.pid, why);
 	return NULL;
 }
@@ -299,6 +321,8 @@ static struct snap_error *prepare(struct worker *w, struct memsource *source)
 		err = reserve_room(w, look->core, source);
 	if (!err && w->forecast.best == STRATEGY_PRECOPY)
 		err = copy_in_advance(w, source);
+	if (!err && w->forecast.best == STRATEGY_FORK)
+		capture_fork(w->capture, &look->known, w->job.flags & JOB_FORK);
 	return err;
 }
 
@@ -321,6 +345,11 @@ static struct snap_error *set_priorities(struct worker *w, const struct snapshot
 	_cleanup_priorities_ struct priorities priorities = { 0 };
 	struct snap_error *err = priorities_find(snap, &priorities);
 	return err ? err : core_set_priorities(w->core, &priorities);
+}
+
+static uint32_t partial_flag(const struct worker *w)
+{
+	return w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0;
 }
 
 /// What happens between stopping the process and letting it go.
@@ -349,9 +378,24 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 	struct core_progress progress = { on_progress, w };
 	bool is_short = w->short_of_space && w->job.flags & JOB_KEEP_PARTIAL;
 	return core_copy(w->core, source, w->spool, is_short ? NULL : &w->reserve, cpus_to_copy(),
-			 (w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0U) |
-				 (is_short ? CORE_SHORT_OF_SPACE : 0U) | (again ? CORE_AGAIN : 0U),
+			 partial_flag(w) | (is_short ? CORE_SHORT_OF_SPACE : 0U) |
+				 (again ? CORE_AGAIN : 0U),
 			 &progress);
+}
+
+/// What is left when the process runs again.
+static struct snap_error *copy_afterwards(struct worker *w, struct snapshot *snap,
+					  struct snap_error *before)
+{
+	const struct core_progress progress = { on_progress, w };
+	return rest_copy(&(struct rest){ .capture = w->capture,
+					 .snap = snap,
+					 .core = w->core,
+					 .fd = w->spool,
+					 .reserve = &w->reserve,
+					 .flags = partial_flag(w),
+					 .progress = &progress },
+			 before);
 }
 
 /// Adds what the goroutines of a Go program did. A core is good without it.
@@ -399,6 +443,7 @@ static struct snap_error *take_core(struct worker *w, struct snapshot *snap,
 		snap_error_destroy(err);
 		err = late;
 	}
+	err = copy_afterwards(w, snap, err);
 	if (!err && core_has_young(w->core) && !(w->job.flags & JOB_ALL))
 		leave_out(w, *ret_plan);
 	if (!err)

@@ -81,6 +81,7 @@ struct snap_mapping {
 	uint32_t name; ///< offset into snapshot.names; 0 is the empty name
 	uint64_t rss_bytes; ///< resident
 	uint64_t anon_bytes; ///< resident anonymous, copied-on-write file pages included
+	uint64_t huge_bytes; ///< of that, in huge pages
 	uint64_t swap_bytes; ///< swapped out
 	uint64_t file_bytes; ///< of the file behind it, when that was looked at: allocated to it
 };

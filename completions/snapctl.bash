@@ -21,7 +21,7 @@ _snapctl_value() {
 	case $1 in
 	-o | --output | --exe | --pprof) _snapctl_files "$2" ;;
 	--filter) mapfile -t COMPREPLY < <(compgen -W '0x33 0x3f 0x7f 0x1ff' -- "$2") ;;
-	--mode) mapfile -t COMPREPLY < <(compgen -W 'auto copy precopy' -- "$2") ;;
+	--mode) mapfile -t COMPREPLY < <(compgen -W 'auto copy fork precopy' -- "$2") ;;
 	--max-pause) mapfile -t COMPREPLY < <(compgen -W '50ms 200ms 1s 5s' -- "$2") ;;
 	--min-wait) mapfile -t COMPREPLY < <(compgen -W '10s 1m 10m 60m' -- "$2") ;;
 	--state)

@@ -32,7 +32,7 @@ complete -c snapctl -n $dump -l with-binaries -d 'Dump programs and libraries to
 complete -c snapctl -n $dump -l stacks -d 'Dump only what backtraces need'
 complete -c snapctl -n $dump -l no-summary -d 'Do not look for goroutines'
 complete -c snapctl -n $dump -s z -l compress -d 'Compress with zstd, =LEVEL 1 to 19'
-complete -c snapctl -n $dump -l mode -x -a 'auto copy precopy' -d 'How the memory is copied'
+complete -c snapctl -n $dump -l mode -x -a 'auto copy fork precopy' -d 'How the memory is copied'
 complete -c snapctl -n $dump -l max-pause -x -a '50ms 200ms 1s 5s' -d 'Give up rather than stop it for longer'
 complete -c snapctl -n $dump -l keep-partial -d 'Keep what there is of an incomplete dump'
 complete -c snapctl -n $dump -l store -d 'Put it into the store of procsnapd'

@@ -138,8 +138,10 @@ static struct snap_error *read_options(struct apijob *job, const struct call *ca
 		j->flags |= JOB_COPY;
 	else if (mode && !strcmp(mode, "precopy"))
 		j->flags |= JOB_PRECOPY;
+	else if (mode && !strcmp(mode, "fork"))
+		j->flags |= JOB_FORK;
 	else if (mode && strcmp(mode, "auto") != 0)
-		return snap_error_new(SNAP_USAGE, "%s: 'mode' is auto, copy or precopy",
+		return snap_error_new(SNAP_USAGE, "%s: 'mode' is auto, copy, fork or precopy",
 				      call->method);
 	if (json_get(p, "filter"))
 		j->flags |= JOB_HAS_FILTER;

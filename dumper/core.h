@@ -67,6 +67,8 @@ enum core_copy_flags {
 	CORE_AGAIN = 1U << 2,
 	/// Past the page cache, where the file system can.
 	CORE_DIRECT = 1U << 3,
+	/// Nobody waits: what was not reserved is written at once.
+	CORE_UNHURRIED = 1U << 4,
 };
 
 /**
@@ -101,6 +103,8 @@ struct snap_error *core_set_limit(struct core *core, uint64_t max_bytes) _must_c
  *
  * @reserve belongs to the same file, or is NULL; it must live until core_finish(). The file has its
  * final size and holes only after that.
+ * Without CORE_AGAIN, what the source calls MEM_HELD is the business of another core_copy(), before
+ * or after this one, with the same @reserve: it is neither copied nor missing.
  * @progress is called by any of them after each piece with the bytes of address space done so far.
  */
 struct snap_error *core_copy(struct core *core, struct memsource *source, int fd,

@@ -215,7 +215,7 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 	char *place = c->reserve ? reserve_find(c->reserve, offset, &room) : NULL;
 	// What is spilled is written last, when there may be no room any more.
 	// Not so in a core that may become partial, but for one whose blocks are there already.
-	bool spill = !place && c->reserve &&
+	bool spill = !place && c->reserve && !(c->flags & CORE_UNHURRIED) &&
 		     (piece->priority == PRIORITY_REST || c->flags & CORE_AGAIN);
 	len = MIN(len, room);
 	len = MIN(len, c->flags & CORE_SHORT_OF_SPACE ? (size_t)SHORT_BYTES : (size_t)BUFFER_BYTES);
@@ -388,10 +388,21 @@ static int copy_piece(struct core *c, const struct piece *piece, char *buf,
 	return 0;
 }
 
+/// Is it for another core_copy() to bring what is at @addr, and behind it in this piece?
+static bool is_others(const struct core *c, const struct piece *piece, uint64_t addr)
+{
+	struct mem_range range;
+	return !(c->flags & CORE_AGAIN) && addr < piece->end &&
+	       memsource_scan(c->source, piece->map, addr, piece->end, &range, 1) == 1 &&
+	       range.kind == MEM_HELD && range.end == piece->end;
+}
+
 /// A copy that could not be completed: an error, or gaps where partial cores are wanted.
 static void give_up(struct core *c, const struct piece *piece, uint64_t addr, int errnum)
 {
 	if (c->flags & CORE_KEEP_PARTIAL) {
+		if (is_others(c, piece, addr))
+			return;
 		gaps_add(&c->gaps, addr, piece->end, GAP_ABORTED);
 		clear(c, piece, addr, piece->end); // whatever it was, it is from another moment
 		return;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -15,10 +16,12 @@
 #include "deadman.h"
 #include "denial.h"
 #include "freeze.h"
+#include "inject.h"
 #include "livemem.h"
 #include "process.h"
 #include "procfs.h"
 #include "track.h"
+#include "twin.h"
 
 enum {
 	// How often the tracer looks for progress and sets the dead-man timer anew.
@@ -27,6 +30,9 @@ enum {
 	BUDGET_SLACK_NS = 250 * 1000 * 1000,
 	ATTEMPTS = 10,
 	ATTEMPT_NS = 2 * 1000 * 1000,
+	// A zombie that is left is gone when a thread can be used for that; in most cases at once.
+	REAP_TRIES = 20,
+	REAP_RETRY_NS = 100 * 1000 * 1000,
 	TASK_KTHREAD = 0x00200000, // PF_KTHREAD, include/linux/sched.h
 };
 
@@ -40,16 +46,25 @@ struct capture {
 	struct freeze *freeze;
 	struct livemem *mem;
 	struct track *track; ///< NULL: writes are not followed
-	const struct snapshot *known; ///< borrowed, with track
+	const struct snapshot *known; ///< borrowed, with track or fork
 	struct snapshot *snap; ///< borrowed, while the tracer fills it
+	bool fork, must_fork;
+	bool forked; ///< twin is, or was, there
+	struct twin twin; ///< the tracer's
+	pid_t twin_tid;
+	int twindir; ///< /proc/TID of it
+	struct snapshot there; ///< its mappings
+	struct livemem *twin_mem;
 	pthread_t tracer;
 	bool tracer_started;
 
 	pthread_mutex_t lock; ///< protects what follows
 	pthread_cond_t changed;
 	enum phase phase;
-	bool release_asked;
+	bool release_asked, end_asked;
+	bool twin_done; ///< nothing can be read from it any more
 	struct snap_error *error; ///< why taking failed, or the budget that ran out
+	struct snap_error *twin_error; ///< why it had to be ended early
 	uint64_t ended_ns;
 };
 
@@ -62,6 +77,7 @@ struct snap_error *capture_create(const struct pidref *ref, const struct capture
 	c->ref = ref;
 	c->options = *options;
 	c->piddir = -EBADF;
+	c->twindir = -EBADF;
 	(void)pthread_mutex_init(&c->lock, NULL); // cannot fail with these attributes
 	pthread_condattr_t attr;
 	(void)pthread_condattr_init(&attr);
@@ -83,6 +99,7 @@ static void tracer_join(struct capture *c)
 		return;
 	(void)pthread_mutex_lock(&c->lock);
 	c->release_asked = true;
+	c->end_asked = true;
 	(void)pthread_cond_broadcast(&c->changed);
 	(void)pthread_mutex_unlock(&c->lock);
 	(void)pthread_join(c->tracer, NULL);
@@ -93,10 +110,16 @@ void capture_destroy(struct capture *c)
 {
 	if (!c)
 		return;
+	if (c->forked)
+		snap_error_destroy(capture_end_rest(c, NULL));
 	tracer_join(c);
 	freeze_destroy(c->freeze);
 	track_end(c->track);
 	livemem_destroy(c->mem);
+	livemem_destroy(c->twin_mem);
+	snapshot_deinit(&c->there);
+	snap_closep(&c->twindir);
+	snap_error_destroy(c->twin_error);
 	snap_closep(&c->procfd);
 	snap_closep(&c->piddir);
 	strbuf_deinit(&c->scratch);
@@ -252,7 +275,43 @@ struct snap_error *capture_follow(struct capture *c, const struct snapshot *know
 void capture_unfollow(struct capture *c)
 {
 	track_end(TAKE_PTR(c->track));
+	c->known = NULL;
 	livemem_set_mode(c->mem, LIVEMEM_ALL, false);
+}
+
+/// Reads what the process maps, of which most is known already.
+static struct snap_error *read_mappings(struct capture *c)
+{
+	struct snap_error *err =
+		process_read_again(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->known, c->mem,
+				   c->snap);
+	// Another program by now? The vector has addresses that are random for each execve().
+	const struct snap_process *was = &c->known->process, *is = &c->snap->process;
+	if (!err && (was->auxv_size != is->auxv_size ||
+		     memcmp(was->auxv, is->auxv, is->auxv_size) != 0))
+		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
+	return err;
+}
+
+/// Has the process fork, or reads all of it while it stands still.
+static struct snap_error *make_twin(struct capture *c)
+{
+	size_t n;
+	struct tracee *threads = freeze_tracees(c->freeze, &n);
+	struct snap_error *err = twin_make(c->snap, c->piddir, threads, n, c->options.stall_ns,
+					   &c->twin);
+	if (!err) {
+		c->forked = true;
+		c->twin_tid = c->twin.tracee.tid;
+		livemem_set_mode(c->mem, LIVEMEM_FORKED, false);
+		return NULL;
+	}
+	if (c->must_fork || err->code == SNAP_CANCELLED)
+		return snap_error_wrap(err, "process %d cannot be made to fork", c->ref->pid);
+	snap_error_destroy(err);
+	free(c->snap->mode);
+	c->snap->mode = strdup("copy");
+	return c->snap->mode ? NULL : snap_error_oom();
 }
 
 static struct snap_error *take(struct capture *c)
@@ -272,17 +331,12 @@ static struct snap_error *take(struct capture *c)
 		err = open_memory(c, freeze_memory_tid(c->freeze));
 	if (err)
 		return err;
-	if (!c->track)
+	if (!c->known)
 		return process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
-	livemem_set_mode(c->mem, LIVEMEM_CHANGED, track_reports_holes(c->track));
-	err = process_read_again(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->known, c->mem,
-				 c->snap);
-	// Another program by now? The vector has addresses that are random for each execve().
-	const struct snap_process *was = &c->known->process, *is = &c->snap->process;
-	if (!err && (was->auxv_size != is->auxv_size ||
-		     memcmp(was->auxv, is->auxv, is->auxv_size) != 0))
-		err = process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
-	return err;
+	if (c->track)
+		livemem_set_mode(c->mem, LIVEMEM_CHANGED, track_reports_holes(c->track));
+	err = read_mappings(c);
+	return err || !c->fork ? err : make_twin(c);
 }
 
 /// Holds the process until the release is asked for or the budget is spent. Called locked.
@@ -313,6 +367,44 @@ static void hold(struct capture *c)
 	}
 }
 
+/**
+ * The process runs, and its child is read. Called locked, with a child that has settled.
+ *
+ * The process may end meanwhile: the child has what it had.
+ */
+static void keep_twin(struct capture *c)
+{
+	while (!c->end_asked && !c->twin_error) {
+		if (!twin_lives(&c->twin))
+			c->twin_error = snap_error_new(
+				SNAP_FAILED,
+				"the copy of process %d was killed before it was read; the process "
+				"itself runs on unharmed",
+				c->ref->pid);
+		struct timespec until = snap_timespec(snap_now_ns() + WATCH_NS);
+		if (!c->twin_error)
+			(void)pthread_cond_timedwait(&c->changed, &c->lock, &until);
+	}
+}
+
+static void end_twin(struct capture *c)
+{
+	bool settled = twin_settle(&c->twin);
+	(void)pthread_mutex_lock(&c->lock);
+	if (!settled)
+		c->twin_error = snap_error_new(
+			SNAP_FAILED,
+			"the copy of process %d could not be kept without its descriptors; the "
+			"process itself runs on unharmed",
+			c->ref->pid);
+	keep_twin(c);
+	c->twin_done = true;
+	if (c->twin_mem)
+		livemem_release(c->twin_mem);
+	(void)pthread_mutex_unlock(&c->lock);
+	twin_kill(&c->twin);
+}
+
 static void *tracer_main(void *userdata)
 {
 	struct capture *c = userdata;
@@ -340,7 +432,36 @@ static void *tracer_main(void *userdata)
 	c->phase = PHASE_RELEASED;
 	(void)pthread_cond_broadcast(&c->changed);
 	(void)pthread_mutex_unlock(&c->lock);
+	if (c->forked)
+		end_twin(c);
 	return NULL;
+}
+
+struct snap_error *capture_can_fork(struct capture *c, const struct snapshot *known)
+{
+	const char *why = inject_obstacle(c->procfd, known);
+	return why ? snap_error_new(SNAP_FAILED, "%s", why) : NULL;
+}
+
+struct forked_bytes capture_forked_bytes(const struct snapshot *known)
+{
+	struct forked_bytes bytes = { 0 };
+	for (size_t i = 0; i < known->n_mappings; i++) {
+		const struct snap_mapping *map = &known->mappings[i];
+		uint64_t huge = MIN(map->huge_bytes, map->anon_bytes);
+		if (!livemem_forked(map))
+			continue;
+		bytes.small += map->anon_bytes - huge + map->swap_bytes;
+		bytes.huge += huge;
+	}
+	return bytes;
+}
+
+void capture_fork(struct capture *c, const struct snapshot *known, bool must)
+{
+	c->known = known;
+	c->fork = true;
+	c->must_fork = must;
 }
 
 static struct snap_error *take_once(struct capture *c, struct snapshot *snap,
@@ -351,7 +472,7 @@ static struct snap_error *take_once(struct capture *c, struct snapshot *snap,
 		err = freeze_create(c->ref, c->procfd, c->options.max_pause_ns, &c->freeze);
 	if (err)
 		return err;
-	snap->mode = strdup(c->track ? "precopy" : "copy");
+	snap->mode = strdup(c->track ? "precopy" : c->fork ? "fork" : "copy");
 	if (!snap->mode)
 		return snap_error_oom();
 	c->snap = snap;
@@ -388,14 +509,103 @@ struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
 		snapshot_deinit(snap);
 		freeze_destroy(TAKE_PTR(c->freeze));
 		c->release_asked = false;
+		c->end_asked = false;
 	}
 }
 
 struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)
 {
-	tracer_join(c);
+	if (!c->forked)
+		tracer_join(c);
+	(void)pthread_mutex_lock(&c->lock);
+	c->release_asked = true;
+	(void)pthread_cond_broadcast(&c->changed);
+	while (c->phase != PHASE_RELEASED)
+		(void)pthread_cond_wait(&c->changed, &c->lock);
+	struct snap_error *err = TAKE_PTR(c->error);
+	(void)pthread_mutex_unlock(&c->lock);
 	(void)munlockall();
 	track_end(TAKE_PTR(c->track));
 	*ret_pause_ns = c->ended_ns - freeze_started_ns(c->freeze);
-	return TAKE_PTR(c->error);
+	return err;
+}
+
+/// Opens the memory of the child, and reads what it maps.
+static struct snap_error *open_twin(struct capture *c, struct livemem **ret)
+{
+	char path[32];
+	(void)snprintf(path, sizeof(path), "/proc/%d", c->twin_tid);
+	c->twindir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->twindir < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot look at the copy of process %d",
+					c->ref->pid);
+	struct snap_error *err = livemem_create(c->twin_tid, c->twindir, ret);
+	return err ? err : process_read(c->twin_tid, c->twindir, c->twindir, &c->scratch, &c->there);
+}
+
+struct snap_error *capture_rest(struct capture *c, struct memsource **ret_source)
+{
+	_cleanup_(livemem_destroyp) struct livemem *mem = NULL;
+	*ret_source = NULL;
+	if (!c->forked)
+		return NULL;
+	struct snap_error *err = open_twin(c, &mem);
+	if (err)
+		return err;
+	livemem_set_child(mem, &c->there);
+	(void)pthread_mutex_lock(&c->lock);
+	c->twin_mem = TAKE_PTR(mem);
+	if (c->twin_done)
+		livemem_release(c->twin_mem);
+	(void)pthread_mutex_unlock(&c->lock);
+	*ret_source = livemem_source(c->twin_mem);
+	return NULL;
+}
+
+struct reaper {
+	const struct capture *capture;
+	struct snap_error *error;
+};
+
+static void *reaper_main(void *userdata)
+{
+	struct reaper *r = userdata;
+	const struct capture *c = r->capture;
+	r->error = twin_reap(c->ref, c->procfd, c->known, c->twin.ns_pid);
+	return NULL;
+}
+
+/// Has the process reap its child. Each try has a thread of its own, as with it ends the tracing.
+static struct snap_error *reap_twin(const struct capture *c)
+{
+	struct reaper reaper = { .capture = c };
+	for (int i = 0; i < REAP_TRIES; i++) {
+		pthread_t thread;
+		int r = pthread_create(&thread, NULL, reaper_main, &reaper);
+		if (r)
+			return snap_error_errno(SNAP_FAILED, r, "there is no thread for that");
+		(void)pthread_join(thread, NULL);
+		if (!reaper.error || pidref_verify(c->ref) < 0)
+			break;
+		if (i + 1 < REAP_TRIES) {
+			snap_error_destroy(TAKE_PTR(reaper.error));
+			snap_sleep_ns(REAP_RETRY_NS);
+		}
+	}
+	return reaper.error;
+}
+
+struct snap_error *capture_end_rest(struct capture *c, struct snapshot *snap)
+{
+	if (!c->forked)
+		return NULL;
+	tracer_join(c);
+	c->forked = false;
+	struct snap_error *err = pidref_verify(c->ref) == 0 ? reap_twin(c) : NULL;
+	if (err && pidref_verify(c->ref) == 0 && snap)
+		snapshot_warn(snap,
+			      "a zombie, process %d, is left until process %d ends: %s", c->twin_tid,
+			      c->ref->pid, err->message);
+	snap_error_destroy(err);
+	return TAKE_PTR(c->twin_error);
 }

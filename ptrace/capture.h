@@ -19,6 +19,9 @@
  * - "precopy": capture_follow() before that. The memory is read while the process runs, and again
  *   what it has written meanwhile, until little is left; that little is read between take and
  *   release. Whoever reads must write to the same places again (memsource.h).
+ * - "fork": capture_fork() before that. When the process has stopped it forks (twin.h). What the
+ *   child does not have is read between take and release, and the rest, MEM_HELD until then, from
+ *   capture_rest(), while the process runs again.
  *
  * A capture has a thread of its own, the tracer, which stops the process, watches over the time and
  * lets it go; it ends with the release, and with it every tie to the process. Call everything here
@@ -69,6 +72,23 @@ struct snap_error *capture_follow(struct capture *capture, const struct snapshot
 /// Ends that; the capture is then as if it had never followed. What was copied in advance is stale.
 void capture_unfollow(struct capture *capture);
 
+/// Can it be made to fork? An error says why not, "it ..." being the process. Stops nothing.
+struct snap_error *capture_can_fork(struct capture *capture, const struct snapshot *known)
+	_must_check_;
+/// What fork() has to copy the page tables of, in bytes of memory.
+struct forked_bytes {
+	uint64_t small, huge; ///< in pages of 4 KiB, and in huge ones
+};
+struct forked_bytes capture_forked_bytes(const struct snapshot *known);
+
+/**
+ * The process is to fork when it is stopped, if that is possible then; if not, and @must, that is an
+ * error of capture_take().
+ *
+ * @known is what capture_inspect() gave, and must live until the capture is destroyed.
+ */
+void capture_fork(struct capture *capture, const struct snapshot *known, bool must);
+
 /**
  * Takes the snapshot.
  *
@@ -85,3 +105,18 @@ struct snap_error *capture_take(struct capture *capture, struct snapshot *snap,
  * the process was let go then, and what was read afterwards was refused by the memsource.
  */
 struct snap_error *capture_release(struct capture *capture, uint64_t *ret_pause_ns) _must_check_;
+
+/**
+ * After the release: the memory that was MEM_HELD before it, in a child of the process.
+ *
+ * @ret_source is borrowed from @capture, and NULL when there is no such memory.
+ */
+struct snap_error *capture_rest(struct capture *capture, struct memsource **ret_source)
+	_must_check_;
+/**
+ * Ends the child. Call it whatever capture_rest() said.
+ *
+ * @snap gets a warning when something of it stays. An error says why the child had to be ended
+ * before, so that reading from it was refused.
+ */
+struct snap_error *capture_end_rest(struct capture *capture, struct snapshot *snap) _must_check_;

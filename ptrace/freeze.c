@@ -589,6 +589,12 @@ void freeze_release(struct freeze *f)
 			tracee_release(&f->tracees[i]);
 }
 
+struct tracee *freeze_tracees(struct freeze *f, size_t *ret_n)
+{
+	*ret_n = f->n;
+	return f->tracees;
+}
+
 uint64_t freeze_started_ns(const struct freeze *f)
 {
 	return f->started_ns;

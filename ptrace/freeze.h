@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "common/pidref.h"
 #include "common/snapshot.h"
+#include "tracee.h"
 
 /**
  * DOC: Stopping a process without a trace
@@ -55,6 +56,8 @@ struct snap_error *freeze_collect(struct freeze *freeze, struct snapshot *snap) 
 /// Lets all threads run on. Threads that never stopped stay attached until the thread ends.
 void freeze_release(struct freeze *freeze);
 
+/// The threads, for whoever makes one of them do something meanwhile (twin.h). Borrowed.
+struct tracee *freeze_tracees(struct freeze *freeze, size_t *ret_n);
 /// CLOCK_MONOTONIC when the first thread was interrupted; 0 before that.
 uint64_t freeze_started_ns(const struct freeze *freeze);
 /// A thread whose /proc/TID shows the memory of the process, even when the leader has ended.

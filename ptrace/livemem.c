@@ -26,11 +26,14 @@ enum {
 	SCAN_BATCH = 256,
 	// Up to so many written regions are looked at one by one.
 	FEW_REGIONS = 32,
+	// Mappings larger than this are not looked at page by page while the process waits.
+	LOOK_MAX_BYTES = 256 << 20,
 };
 
 // Bits of a /proc/PID/pagemap entry, Documentation/admin-guide/mm/pagemap.rst.
 #define PM_PRESENT (1ULL << 63)
 #define PM_SWAP (1ULL << 62)
+#define PM_FILE (1ULL << 61)
 #define PM_GUARD (1ULL << 58) // Linux 6.14
 
 struct livemem {
@@ -43,6 +46,7 @@ struct livemem {
 	atomic_bool no_scan, no_guard, no_readv; ///< found out that the kernel lacks it
 	enum livemem_mode mode;
 	bool reports_holes;
+	const struct snapshot *there; ///< borrowed: it is the memory of a child, see livemem_set_child()
 	atomic_bool released;
 	atomic_uint_fast64_t activity;
 };
@@ -371,11 +375,63 @@ static int cut_at_eof(struct livemem *mem, const struct snap_mapping *map, struc
 	return n;
 }
 
+bool livemem_forked(const struct snap_mapping *map)
+{
+	const uint32_t others = SNAP_MAP_SHARED | SNAP_MAP_DONTFORK | SNAP_MAP_WIPEONFORK |
+				SNAP_MAP_IO | SNAP_MAP_PFN | SNAP_MAP_HUGETLB |
+				SNAP_MAP_SHADOWSTACK | SNAP_MAP_SPECIAL | SNAP_MAP_YOUNG;
+	return !(map->flags & others) && !map->inode;
+}
+
+/// Where the part of [@start, @end) ends that the child has, or has not; @ret_has says which.
+static uint64_t cut_at_mapping(const struct snapshot *there, uint64_t start, uint64_t end,
+			       bool *ret_has)
+{
+	size_t low = 0, high = there->n_mappings; // the first that ends behind the start
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (there->mappings[mid].end <= start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*ret_has = false;
+	if (low == there->n_mappings)
+		return end;
+	const struct snap_mapping *map = &there->mappings[low];
+	if (map->start > start)
+		return MIN(end, map->start);
+	*ret_has = !(map->flags & (SNAP_MAP_SHARED | SNAP_MAP_WIPEONFORK));
+	return MIN(end, map->end);
+}
+
+/**
+ * Is [@start, *@end) for this memory, of the process or of its child? If not, @ret says what it is.
+ *
+ * madvise() may have been called between the look at the process and its stop: then there is
+ * something that nobody has.
+ */
+static bool is_ours(const struct livemem *mem, const struct snap_mapping *map, uint64_t start,
+		    uint64_t *end, struct mem_range *ret)
+{
+	bool forked = livemem_forked(map), has = true;
+	*ret = (struct mem_range){ start, *end, MEM_HELD };
+	if (mem->mode == LIVEMEM_FORKED)
+		return !forked;
+	if (!mem->there || !forked)
+		return !mem->there;
+	*end = cut_at_mapping(mem->there, start, *end, &has);
+	*ret = (struct mem_range){ start, *end, MEM_NOT_RESIDENT };
+	return has;
+}
+
 static int livemem_scan(struct memsource *src, const struct snap_mapping *map, uint64_t start,
 			uint64_t end, struct mem_range *ret, size_t max)
 {
 	struct livemem *mem = (struct livemem *)src;
 	mem->activity++;
+	if (!is_ours(mem, map, start, &end, ret))
+		return 1;
 	if (map->flags & SNAP_MAP_SHARED && mem->mode != LIVEMEM_FOLLOW) {
 		_cleanup_close_ int fd = open_backing(mem, map);
 		int n = fd < 0 ? fd : scan_backing(fd, map, start, end, ret, max);
@@ -510,6 +566,25 @@ struct snap_error *livemem_create(pid_t tid, int piddir, struct livemem **ret)
 	return NULL;
 }
 
+/// The same with pagemap, for kernels without PAGEMAP_SCAN.
+static bool written_by_pagemap(const struct livemem *mem, const struct snap_mapping *map)
+{
+	uint64_t entries[PAGEMAP_BATCH];
+	if (map->end - map->start > LOOK_MAX_BYTES)
+		return true;
+	for (uint64_t addr = map->start; addr < map->end;) {
+		size_t want = MIN((map->end - addr) / PAGE, (uint64_t)PAGEMAP_BATCH);
+		ssize_t got = snap_pread_full(mem->pagemapfd, entries, want * 8, addr / PAGE * 8);
+		if (got <= 0)
+			return true;
+		for (ssize_t i = 0; i < got / 8; i++, addr += PAGE)
+			if (entries[i] & PM_SWAP ||
+			    (entries[i] & (PM_PRESENT | PM_FILE)) == PM_PRESENT)
+				return true;
+	}
+	return false;
+}
+
 bool livemem_written(struct livemem *mem, const struct snap_mapping *map)
 {
 	struct page_region found;
@@ -525,13 +600,22 @@ bool livemem_written(struct livemem *mem, const struct snap_mapping *map)
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT,
 	};
-	return scan_ioctl(mem, arg, &walk_end) != 0;
+	int n = mem->no_scan ? -ENOTTY : scan_ioctl(mem, arg, &walk_end);
+	return n == -ENOTTY || n == -EINVAL ? written_by_pagemap(mem, map) : n != 0;
 }
 
 void livemem_set_mode(struct livemem *mem, enum livemem_mode mode, bool reports_holes)
 {
 	mem->mode = mode;
 	mem->reports_holes = reports_holes;
+	if (mode == LIVEMEM_FORKED)
+		mem->no_readv = true; // it would take a copy of each page it reads
+}
+
+void livemem_set_child(struct livemem *mem, const struct snapshot *there)
+{
+	mem->there = there;
+	mem->no_readv = true; // as above
 }
 
 void livemem_destroy(struct livemem *mem)

@@ -32,8 +32,22 @@ enum livemem_mode {
 	LIVEMEM_FOLLOW,
 	/// The process has stopped: all but what was not written since.
 	LIVEMEM_CHANGED,
+	/// The process has stopped and forked: what the child does not have (livemem_forked()).
+	LIVEMEM_FORKED,
 };
 
+/**
+ * Does a child made by fork() have this mapping as it was, whatever the process does afterwards?
+ *
+ * Files may be written to by anybody, also those behind private mappings; and of what is younger
+ * than the look at the process nobody knows what it said with madvise().
+ */
+bool livemem_forked(const struct snap_mapping *map);
+/**
+ * This is the memory of such a child, whose own mappings are @there, borrowed: a scan tells only
+ * of what the other one, LIVEMEM_FORKED, does not.
+ */
+void livemem_set_child(struct livemem *mem, const struct snapshot *there);
 /**
  * What scans tell from now on; LIVEMEM_ALL at first.
  *
@@ -43,7 +57,6 @@ void livemem_set_mode(struct livemem *mem, enum livemem_mode mode, bool reports_
 /**
  * Does a private mapping hold anything of the process's own? When in doubt, it does.
  *
- * Needs PAGEMAP_SCAN, as following does.
  */
 bool livemem_written(struct livemem *mem, const struct snap_mapping *map);
 void livemem_destroy(struct livemem *mem);

@@ -292,6 +292,7 @@ static void parse_maps_detail(const char *p, const char *eol, struct procfs_maps
 		{ "Private_Hugetlb:", offsetof(struct snap_mapping, rss_bytes) },
 		{ "Shared_Hugetlb:", offsetof(struct snap_mapping, rss_bytes) },
 		{ "Anonymous:", offsetof(struct snap_mapping, anon_bytes) },
+		{ "AnonHugePages:", offsetof(struct snap_mapping, huge_bytes) },
 		{ "Swap:", offsetof(struct snap_mapping, swap_bytes) },
 	};
 

@@ -270,8 +270,11 @@ static struct json *dump_parameters(const struct job *job)
 	set_if(p, "dryRun", job->flags & JOB_DRY_RUN);
 	set_if(p, "stream", job->flags & JOB_STREAM);
 	set_if(p, "sync", job->flags & JOB_SYNC);
-	if (job->flags & (JOB_COPY | JOB_PRECOPY))
-		json_set_text(p, "mode", job->flags & JOB_COPY ? "copy" : "precopy");
+	if (job->flags & JOB_MODES)
+		json_set_text(p, "mode",
+			      job->flags & JOB_COPY ? "copy" :
+			      job->flags & JOB_FORK ? "fork" :
+						      "precopy");
 	if (job->flags & JOB_HAS_FILTER)
 		json_set_u64(p, "filter", job->filter);
 	if (job->flags & JOB_COMPRESS)

@@ -207,13 +207,16 @@ static struct snap_error *parse_max_pause(const char *arg, struct job *job)
 
 static struct snap_error *parse_mode(const char *arg, struct job *job)
 {
-	job->flags &= ~(uint32_t)(JOB_COPY | JOB_PRECOPY);
+	job->flags &= ~(uint32_t)JOB_MODES;
 	if (!strcmp(arg, "copy"))
 		job->flags |= JOB_COPY;
 	else if (!strcmp(arg, "precopy"))
 		job->flags |= JOB_PRECOPY;
+	else if (!strcmp(arg, "fork"))
+		job->flags |= JOB_FORK;
 	else if (strcmp(arg, "auto") != 0)
-		return snap_error_new(SNAP_USAGE, "--mode is auto, copy or precopy, not '%s'", arg);
+		return snap_error_new(SNAP_USAGE, "--mode is auto, copy, fork or precopy, not '%s'",
+				      arg);
 	return NULL;
 }
 

@@ -2,10 +2,8 @@
 #include "precopy.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "cmd/worker/polite.h"
 #include "common/clock.h"
 #include "common/fd.h"
 #include "dumper/pages.h"
@@ -23,8 +21,6 @@ enum {
 	SHRINK_PERCENT = 85,
 	SPILL_MAX_BYTES = 512 << 20,
 	LONG_NS = 300 * 1000 * 1000,
-	NICE = 10,
-	SLICE_NS = 100 * 1000, // the least there is
 };
 
 void precopy_deinit(struct precopy *p)
@@ -35,30 +31,6 @@ void precopy_deinit(struct precopy *p)
 		snapshot_deinit(&p->looks[i].known);
 	}
 	*p = (struct precopy){ 0 };
-}
-
-/// struct sched_attr as of Linux 3.14, under a name that cannot clash with newer C libraries.
-struct sched_wishes {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-};
-
-/**
- * Lets this thread, and those it starts, take the CPU from others for short whiles only, and with
- * @nice less often: the process that is copied needs it more. Not SCHED_IDLE, which on a busy
- * machine would mean never.
- */
-static void be_polite(int nice)
-{
-	struct sched_wishes wishes = { .size = sizeof(wishes),
-				       .policy = SCHED_OTHER,
-				       .nice = nice,
-				       .runtime = SLICE_NS };
-	// Before Linux 6.12 the runtime is ignored.
-	(void)syscall(SYS_sched_setattr, 0, &wishes, 0);
 }
 
 struct copying {
@@ -77,7 +49,7 @@ static void *first_main(void *userdata)
 	const struct look *look = precopy_look(c->precopy);
 	// More than the page cache takes at once waits for the disk anyway.
 	bool direct = look->plan->data_bytes > reserve_dirty_room();
-	be_polite(NICE);
+	polite_become(POLITE_NICE);
 	c->error = core_copy(look->core, c->source, c->fd, NULL, c->threads,
 			     direct ? CORE_DIRECT : 0, c->progress);
 	c->precopy->left_bytes = core_copied(look->core);
@@ -91,7 +63,7 @@ static void *rest_main(void *userdata)
 	struct precopy *p = c->precopy;
 	struct core *core = precopy_look(p)->core;
 	if (!c->hurry)
-		be_polite(0);
+		polite_become(0);
 	for (int round = 1; !c->error && round < ROUNDS_MAX; round++) {
 		uint64_t before = p->left_bytes;
 		c->error = core_copy(core, c->source, c->fd, NULL, c->threads, CORE_AGAIN, NULL);

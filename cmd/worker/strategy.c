@@ -14,6 +14,10 @@ enum {
 	// known yet.
 	SCAN_GIB_NS = 200 * 1000,
 	DIRTY_NS = 700 * 1000,
+	// fork(), of memory in small pages, and in huge ones.
+	FORK_NS = 700 * 1000,
+	FORK_GIB_NS = 25 * 1000 * 1000,
+	FORK_HUGE_GIB_NS = 1000 * 1000,
 };
 
 static uint64_t for_bytes(uint64_t bytes, uint64_t gib_ns)
@@ -21,21 +25,34 @@ static uint64_t for_bytes(uint64_t bytes, uint64_t gib_ns)
 	return (uint64_t)((double)bytes / (double)(1 << 30) * (double)gib_ns);
 }
 
+/// Of a way that is better than the best so far, and not vetoed.
+static void consider(struct forecast *f, enum strategy strategy, bool forced)
+{
+	if ((forced || f->pause_ns[strategy] < f->pause_ns[f->best]) && !f->veto[strategy])
+		f->best = strategy;
+}
+
 void forecast_make(struct forecast *f, struct capture *capture, const struct snapshot *known,
-		   const struct plan *plan, uint64_t threads, bool always)
+		   const struct plan *plan, uint64_t threads, uint32_t flags)
 {
 	uint64_t base = BASE_NS + threads * THREAD_NS;
 	uint64_t followed = MIN(capture_followed_bytes(known), plan->data_bytes);
+	struct forked_bytes forked = capture_forked_bytes(known);
+	uint64_t in_child = MIN(forked.small + forked.huge, plan->data_bytes);
 	*f = (struct forecast){ .best = STRATEGY_COPY };
 	f->pause_ns[STRATEGY_COPY] = base + for_bytes(plan->data_bytes, COPY_GIB_NS);
 	f->pause_ns[STRATEGY_PRECOPY] = base + DIRTY_NS + for_bytes(followed, SCAN_GIB_NS) +
 					for_bytes(plan->data_bytes - followed, COPY_GIB_NS);
-	bool better = f->pause_ns[STRATEGY_PRECOPY] < f->pause_ns[STRATEGY_COPY] ||
-		      feature_masked("copy");
-	if (always || better)
+	f->pause_ns[STRATEGY_FORK] = base + FORK_NS + for_bytes(forked.small, FORK_GIB_NS) +
+				     for_bytes(forked.huge, FORK_HUGE_GIB_NS) +
+				     for_bytes(plan->data_bytes - in_child, COPY_GIB_NS);
+	bool forced = feature_masked("copy");
+	if (flags & FORECAST_PRECOPY || forced ||
+	    f->pause_ns[STRATEGY_PRECOPY] < f->pause_ns[STRATEGY_COPY])
 		f->veto[STRATEGY_PRECOPY] = capture_can_follow(capture, known);
-	if (better && !f->veto[STRATEGY_PRECOPY])
-		f->best = STRATEGY_PRECOPY;
+	consider(f, STRATEGY_PRECOPY, forced);
+	if (flags & FORECAST_FORK)
+		f->veto[STRATEGY_FORK] = capture_can_fork(capture, known);
 }
 
 void forecast_deinit(struct forecast *f)
@@ -47,7 +64,7 @@ void forecast_deinit(struct forecast *f)
 
 const char *strategy_name(enum strategy strategy)
 {
-	static const char *const names[STRATEGY_MAX] = { "copy", "precopy" };
+	static const char *const names[STRATEGY_MAX] = { "copy", "precopy", "fork" };
 	return names[strategy];
 }
 

@@ -18,7 +18,7 @@
  * two cores (docs/PAUSE.md); they are good for choosing and no promise.
  */
 
-enum strategy { STRATEGY_COPY, STRATEGY_PRECOPY, STRATEGY_MAX };
+enum strategy { STRATEGY_COPY, STRATEGY_PRECOPY, STRATEGY_FORK, STRATEGY_MAX };
 
 struct forecast {
 	uint64_t pause_ns[STRATEGY_MAX];
@@ -26,13 +26,16 @@ struct forecast {
 	enum strategy best;
 };
 
-/**
- * Foretells the pause of a dump of @plan, made from the look @known, with @threads threads.
- *
- * What is not best anyway is asked for a veto only @always: all descriptors are looked at for that.
- */
+enum forecast_flags {
+	// What is not best anyway is asked for a veto only then: all descriptors are looked at.
+	FORECAST_PRECOPY = 1U << 0,
+	FORECAST_FORK = 1U << 1,
+	FORECAST_ALL = FORECAST_PRECOPY | FORECAST_FORK,
+};
+
+/// Foretells the pause of a dump of @plan, made from the look @known, with @threads threads.
 void forecast_make(struct forecast *forecast, struct capture *capture, const struct snapshot *known,
-		   const struct plan *plan, uint64_t threads, bool always);
+		   const struct plan *plan, uint64_t threads, uint32_t flags);
 void forecast_deinit(struct forecast *forecast);
 /// As messages name it.
 const char *strategy_name(enum strategy strategy);
