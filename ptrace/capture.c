@@ -16,7 +16,7 @@
 #include "deadman.h"
 #include "denial.h"
 #include "freeze.h"
-#include "inject.h"
+#include "headroom.h"
 #include "livemem.h"
 #include "process.h"
 #include "procfs.h"
@@ -367,6 +367,17 @@ static void hold(struct capture *c)
 	}
 }
 
+/// Memory must not run out because of the child.
+static struct snap_error *check_headroom(const struct capture *c)
+{
+	struct snap_error *err = headroom_check(c->procfd, 0, 0);
+	return err ? snap_error_wrap(err,
+				     "the copy of process %d was given up before it was read, and "
+				     "the process itself runs on unharmed",
+				     c->ref->pid) :
+		     NULL;
+}
+
 /**
  * The process runs, and its child is read. Called locked, with a child that has settled.
  *
@@ -381,6 +392,8 @@ static void keep_twin(struct capture *c)
 				"the copy of process %d was killed before it was read; the process "
 				"itself runs on unharmed",
 				c->ref->pid);
+		else
+			c->twin_error = check_headroom(c);
 		struct timespec until = snap_timespec(snap_now_ns() + WATCH_NS);
 		if (!c->twin_error)
 			(void)pthread_cond_timedwait(&c->changed, &c->lock, &until);
@@ -439,22 +452,12 @@ static void *tracer_main(void *userdata)
 
 struct snap_error *capture_can_fork(struct capture *c, const struct snapshot *known)
 {
-	const char *why = inject_obstacle(c->procfd, known);
-	return why ? snap_error_new(SNAP_FAILED, "%s", why) : NULL;
+	return twincheck(c->procfd, known);
 }
 
 struct forked_bytes capture_forked_bytes(const struct snapshot *known)
 {
-	struct forked_bytes bytes = { 0 };
-	for (size_t i = 0; i < known->n_mappings; i++) {
-		const struct snap_mapping *map = &known->mappings[i];
-		uint64_t huge = MIN(map->huge_bytes, map->anon_bytes);
-		if (!livemem_forked(map))
-			continue;
-		bytes.small += map->anon_bytes - huge + map->swap_bytes;
-		bytes.huge += huge;
-	}
-	return bytes;
+	return twincheck_bytes(known);
 }
 
 void capture_fork(struct capture *c, const struct snapshot *known, bool must)

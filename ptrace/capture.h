@@ -7,6 +7,7 @@
 #include "common/memsource.h"
 #include "common/pidref.h"
 #include "common/snapshot.h"
+#include "twincheck.h"
 
 /**
  * DOC: From a live process to a snapshot and its memory
@@ -75,10 +76,7 @@ void capture_unfollow(struct capture *capture);
 /// Can it be made to fork? An error says why not, "it ..." being the process. Stops nothing.
 struct snap_error *capture_can_fork(struct capture *capture, const struct snapshot *known)
 	_must_check_;
-/// What fork() has to copy the page tables of, in bytes of memory.
-struct forked_bytes {
-	uint64_t small, huge; ///< in pages of 4 KiB, and in huge ones
-};
+/// What fork() would have to copy the page tables of.
 struct forked_bytes capture_forked_bytes(const struct snapshot *known);
 
 /**

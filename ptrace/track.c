@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "track.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -18,10 +17,9 @@
 #include "arch.h"
 #include "common/compat.h"
 #include "common/fd.h"
-#include "common/str.h"
+#include "devices.h"
 #include "feature.h"
 #include "inject.h"
-#include "procfs.h"
 
 enum {
 	PAGE = 4096,
@@ -32,7 +30,6 @@ enum {
 	RANGES_MAX = 16384,
 	// Given back at once: less than a millisecond during which the process cannot map memory.
 	STEP_BYTES = 32 << 20,
-	FDS_MAX = 65536,
 };
 
 struct track {
@@ -134,54 +131,6 @@ static int probe(bool *ret_holes)
 	return r;
 }
 
-/// What descriptor @name of the process may do to its memory that a fault would not tell us.
-static const char *device_behind(int fddir, int procfd, const char *name)
-{
-	_cleanup_free_ char *link = NULL, *info = NULL;
-	char path[300];
-	if (snap_readlink_at(fddir, name, &link) < 0)
-		return NULL;
-	if (!strcmp(link, "anon_inode:[io_uring]"))
-		return "it uses io_uring";
-	// Both notes of writes to a page would be one, and its own registrations could fail.
-	if (!strcmp(link, "anon_inode:[userfaultfd]"))
-		return "it uses userfaultfd itself";
-	if (!strncmp(link, "/dev/vfio/", 10) || !strncmp(link, "/dev/infiniband/", 16))
-		return "a device writes to its memory";
-	if (link[0] != '/')
-		return NULL;
-	(void)snprintf(path, sizeof(path), "fdinfo/%s", name);
-	if (snap_read_file_at(procfd, path, 4096, &info) <= 0)
-		return NULL;
-	const char *digits = snap_line_value(info, "flags:"); // octal
-	uint64_t flags = 0;
-	for (; digits && *digits >= '0' && *digits <= '7'; digits++)
-		flags = flags << 3 | (uint64_t)(*digits - '0');
-	return flags & O_DIRECT ? "it has files open for direct I/O" : NULL;
-}
-
-/// Why the memory of the process may change unseen; NULL: it does not.
-static const char *unseen_writer(int procfd)
-{
-	struct procfs_status status;
-	if (procfs_read_status(procfd, "status", &status) == 0 && status.pinned_bytes)
-		return "it has memory pinned for devices";
-	int fddir = openat(procfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fddir < 0 ? NULL : fdopendir(fddir);
-	if (!dir) {
-		snap_closep(&fddir);
-		return "its descriptors cannot be listed";
-	}
-	const char *why = NULL;
-	size_t n = 0;
-	for (struct dirent *d; !why && (d = readdir(dir));)
-		if (d->d_name[0] != '.')
-			why = ++n > FDS_MAX ? "it has too many descriptors to look at" :
-					      device_behind(fddir, procfd, d->d_name);
-	(void)closedir(dir);
-	return why;
-}
-
 bool track_follows(const struct snap_mapping *map)
 {
 	const uint32_t others = SNAP_MAP_SHARED | SNAP_MAP_DONTDUMP | SNAP_MAP_IO | SNAP_MAP_PFN |
@@ -269,7 +218,7 @@ static struct snap_error *check(int procfd, bool *ret_holes)
 	int r = probe(ret_holes);
 	if (r < 0)
 		return snap_error_errno(SNAP_FAILED, -r, "the kernel cannot follow writes");
-	const char *why = unseen_writer(procfd);
+	const char *why = devices_obstacle(procfd, DEVICES_FOLLOW);
 	return why ? snap_error_new(SNAP_FAILED, "%s", why) : NULL;
 }
 

@@ -38,7 +38,7 @@ void forecast_make(struct forecast *f, struct capture *capture, const struct sna
 	uint64_t base = BASE_NS + threads * THREAD_NS;
 	uint64_t followed = MIN(capture_followed_bytes(known), plan->data_bytes);
 	struct forked_bytes forked = capture_forked_bytes(known);
-	uint64_t in_child = MIN(forked.small + forked.huge, plan->data_bytes);
+	uint64_t in_child = MIN(forked.kept, plan->data_bytes);
 	*f = (struct forecast){ .best = STRATEGY_COPY };
 	f->pause_ns[STRATEGY_COPY] = base + for_bytes(plan->data_bytes, COPY_GIB_NS);
 	f->pause_ns[STRATEGY_PRECOPY] = base + DIRTY_NS + for_bytes(followed, SCAN_GIB_NS) +

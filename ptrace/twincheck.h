@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "common/error.h"
+#include "common/snapshot.h"
+
+/// What fork() has to copy the page tables of, in bytes of memory.
+struct forked_bytes {
+	uint64_t small, huge; ///< in pages of 4 KiB, and in huge ones
+	uint64_t kept; ///< of these, what is read from the child later
+};
+struct forked_bytes twincheck_bytes(const struct snapshot *snap);
+
+/**
+ * Why the process should not be made to fork (twin.h), as far as can be seen without stopping it:
+ * because it could not, or because somebody would notice, or be harmed.
+ *
+ * @snap is a look at it, and @procfd /proc/PID. "it ..." is the process.
+ */
+struct snap_error *twincheck(int procfd, const struct snapshot *snap) _must_check_;
