@@ -43,7 +43,7 @@ enum job_flags {
 	/// The spool is a finished core: add what can be found out about it, then as for any other.
 	JOB_FINISH = 1U << 11,
 	JOB_ARM = 1U << 12, ///< no core: see job.arm; no spool
-	// How the memory is frozen (ptrace/capture.h). None of them: whatever stops it for less time.
+	// How the memory is frozen (ptrace/capture.h). None: whatever stops it for less time.
 	JOB_COPY = 1U << 13, ///< while it stands still
 	JOB_PRECOPY = 1U << 14, ///< in advance, or not at all
 	JOB_FORK = 1U << 15, ///< by a child of the process, or not at all

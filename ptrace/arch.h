@@ -65,13 +65,13 @@ bool arch_rewind_syscall(const struct arch_regs *regs,
  * A thunk makes a thread do one system call, and go on where it was. It finishes alone: when the
  * worker is killed at any moment, the thread has either its own registers, or those with which the
  * thunk ends by giving it its own. It changes no flags and no memory and does not use the stack, so
- * a signal that comes meanwhile is handled on the thread's own stack as always. It lies in the zeros
- * behind the end of the vDSO's image, which no other thread executes.
+ * a signal that comes meanwhile is handled on the thread's own stack as always. It lies in the
+ * zeros behind the end of the vDSO's image, which no other thread executes.
  */
 enum { ARCH_THUNK_BYTES = 128 };
 
 enum arch_thunk_kind {
-	/// The call opens a descriptor, so that we can take it with pidfd_getfd(); then it is closed.
+	/// The call opens a descriptor, for us to take with pidfd_getfd(); then it is closed.
 	ARCH_THUNK_OPEN,
 	ARCH_THUNK_CALL, ///< nothing more; the only one with several arguments
 	ARCH_THUNK_FORK, ///< the call returns twice: whoever gets 0 ends at once, with FORK_STATUS

@@ -32,6 +32,7 @@ enum {
 	ATTEMPT_NS = 2 * 1000 * 1000,
 	// A zombie that is left is gone when a thread can be used for that; in most cases at once.
 	REAP_TRIES = 20,
+	LEFT_MAX = 64,
 	REAP_RETRY_NS = 100 * 1000 * 1000,
 	TASK_KTHREAD = 0x00200000, // PF_KTHREAD, include/linux/sched.h
 };
@@ -49,6 +50,7 @@ struct capture {
 	const struct snapshot *known; ///< borrowed, with track or fork
 	struct snapshot *snap; ///< borrowed, while the tracer fills it
 	bool fork, must_fork;
+	bool fork_again; ///< it might work when the process has run a little
 	bool forked; ///< twin is, or was, there
 	struct twin twin; ///< the tracer's
 	pid_t twin_tid;
@@ -298,15 +300,17 @@ static struct snap_error *make_twin(struct capture *c)
 {
 	size_t n;
 	struct tracee *threads = freeze_tracees(c->freeze, &n);
+	bool again;
 	struct snap_error *err = twin_make(c->snap, c->piddir, threads, n, c->options.stall_ns,
-					   &c->twin);
+					   &c->twin, &again);
 	if (!err) {
 		c->forked = true;
 		c->twin_tid = c->twin.tracee.tid;
 		livemem_set_mode(c->mem, LIVEMEM_FORKED, false);
 		return NULL;
 	}
-	if (c->must_fork || err->code == SNAP_CANCELLED)
+	c->fork_again = again || err->code == SNAP_CANCELLED;
+	if (c->must_fork || c->fork_again)
 		return snap_error_wrap(err, "process %d cannot be made to fork", c->ref->pid);
 	snap_error_destroy(err);
 	free(c->snap->mode);
@@ -378,6 +382,14 @@ static struct snap_error *check_headroom(const struct capture *c)
 		     NULL;
 }
 
+static struct snap_error *killed_error(const struct capture *c)
+{
+	return snap_error_new(SNAP_FAILED,
+			      "the copy of process %d was killed before it was read; the process "
+			      "itself runs on unharmed",
+			      c->ref->pid);
+}
+
 /**
  * The process runs, and its child is read. Called locked, with a child that has settled.
  *
@@ -386,18 +398,14 @@ static struct snap_error *check_headroom(const struct capture *c)
 static void keep_twin(struct capture *c)
 {
 	while (!c->end_asked && !c->twin_error) {
-		if (!twin_lives(&c->twin))
-			c->twin_error = snap_error_new(
-				SNAP_FAILED,
-				"the copy of process %d was killed before it was read; the process "
-				"itself runs on unharmed",
-				c->ref->pid);
-		else
-			c->twin_error = check_headroom(c);
 		struct timespec until = snap_timespec(snap_now_ns() + WATCH_NS);
+		c->twin_error = twin_lives(&c->twin) ? check_headroom(c) : killed_error(c);
 		if (!c->twin_error)
 			(void)pthread_cond_timedwait(&c->changed, &c->lock, &until);
 	}
+	// It may be dying just now.
+	if (!c->twin_error && c->twin_mem && !livemem_lives(c->twin_mem))
+		c->twin_error = killed_error(c);
 }
 
 static void end_twin(struct capture *c)
@@ -506,8 +514,15 @@ struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
 {
 	for (int attempt = 1;; attempt++) {
 		struct snap_error *err = take_once(c, snap, ret_source);
-		if (!seemed_gone(c, err, attempt))
+		bool again = err && c->fork_again && attempt < ATTEMPTS;
+		if (again) {
+			snap_sleep_ns(ATTEMPT_NS);
+			// Rather than never.
+			c->fork = c->must_fork || attempt + 1 < ATTEMPTS;
+		} else if (!seemed_gone(c, err, attempt)) {
 			return err;
+		}
+		c->fork_again = false;
 		snap_error_destroy(err);
 		snapshot_deinit(snap);
 		freeze_destroy(TAKE_PTR(c->freeze));
@@ -543,7 +558,9 @@ static struct snap_error *open_twin(struct capture *c, struct livemem **ret)
 		return snap_error_errno(SNAP_FAILED, errno, "cannot look at the copy of process %d",
 					c->ref->pid);
 	struct snap_error *err = livemem_create(c->twin_tid, c->twindir, ret);
-	return err ? err : process_read(c->twin_tid, c->twindir, c->twindir, &c->scratch, &c->there);
+	if (!err)
+		err = process_read(c->twin_tid, c->twindir, c->twindir, &c->scratch, &c->there);
+	return err;
 }
 
 struct snap_error *capture_rest(struct capture *c, struct memsource **ret_source)
@@ -567,6 +584,7 @@ struct snap_error *capture_rest(struct capture *c, struct memsource **ret_source
 
 struct reaper {
 	const struct capture *capture;
+	pid_t ns_pid;
 	struct snap_error *error;
 };
 
@@ -574,28 +592,36 @@ static void *reaper_main(void *userdata)
 {
 	struct reaper *r = userdata;
 	const struct capture *c = r->capture;
-	r->error = twin_reap(c->ref, c->procfd, c->known, c->twin.ns_pid);
+	r->error = twin_reap(c->ref, c->procfd, c->known, r->ns_pid);
 	return NULL;
 }
 
-/// Has the process reap its child. Each try has a thread of its own, as with it ends the tracing.
-static struct snap_error *reap_twin(const struct capture *c)
+/// Has the process reap a child. Each try has a thread of its own, as with it ends the tracing.
+static struct snap_error *reap(const struct capture *c, pid_t ns_pid, int tries)
 {
-	struct reaper reaper = { .capture = c };
-	for (int i = 0; i < REAP_TRIES; i++) {
+	struct reaper reaper = { .capture = c, .ns_pid = ns_pid };
+	for (int i = 0; i < tries; i++) {
 		pthread_t thread;
+		if (i)
+			snap_sleep_ns(REAP_RETRY_NS);
+		snap_error_destroy(TAKE_PTR(reaper.error));
 		int r = pthread_create(&thread, NULL, reaper_main, &reaper);
 		if (r)
 			return snap_error_errno(SNAP_FAILED, r, "there is no thread for that");
 		(void)pthread_join(thread, NULL);
 		if (!reaper.error || pidref_verify(c->ref) < 0)
 			break;
-		if (i + 1 < REAP_TRIES) {
-			snap_error_destroy(TAKE_PTR(reaper.error));
-			snap_sleep_ns(REAP_RETRY_NS);
-		}
 	}
 	return reaper.error;
+}
+
+/// Those that a worker left that was killed.
+static void reap_left(const struct capture *c)
+{
+	pid_t left[LEFT_MAX];
+	size_t n = twin_find_left(c->procfd, left, LEFT_MAX);
+	for (size_t i = 0; i < n; i++)
+		snap_error_destroy(reap(c, left[i], 1)); // else the next dump may
 }
 
 struct snap_error *capture_end_rest(struct capture *c, struct snapshot *snap)
@@ -604,11 +630,15 @@ struct snap_error *capture_end_rest(struct capture *c, struct snapshot *snap)
 		return NULL;
 	tracer_join(c);
 	c->forked = false;
-	struct snap_error *err = pidref_verify(c->ref) == 0 ? reap_twin(c) : NULL;
+	struct snap_error *err = NULL;
+	if (pidref_verify(c->ref) == 0) {
+		err = reap(c, c->twin.ns_pid, REAP_TRIES);
+		reap_left(c);
+	}
 	if (err && pidref_verify(c->ref) == 0 && snap)
 		snapshot_warn(snap,
-			      "a zombie, process %d, is left until process %d ends: %s", c->twin_tid,
-			      c->ref->pid, err->message);
+			      "a zombie, process %d, is left until process %d ends: %s",
+			      c->twin_tid, c->ref->pid, err->message);
 	snap_error_destroy(err);
 	return TAKE_PTR(c->twin_error);
 }

@@ -80,8 +80,8 @@ struct snap_error *capture_can_fork(struct capture *capture, const struct snapsh
 struct forked_bytes capture_forked_bytes(const struct snapshot *known);
 
 /**
- * The process is to fork when it is stopped, if that is possible then; if not, and @must, that is an
- * error of capture_take().
+ * The process is to fork when it is stopped, if that is possible then; if not, and @must, that is
+ * an error of capture_take().
  *
  * @known is what capture_inspect() gave, and must live until the capture is destroyed.
  */

@@ -51,7 +51,8 @@ static const char *behind(int fddir, int procfd, const char *name, enum devices_
 		return begins(link, "anon_inode:kvm-vm") ? "it runs a virtual machine" :
 		       begins(link, "/dev/nvidia")	 ? "a device writes to its memory" :
 							   NULL;
-	return link[0] == '/' && is_direct(procfd, name) ? "it has files open for direct I/O" : NULL;
+	bool direct = link[0] == '/' && is_direct(procfd, name);
+	return direct ? "it has files open for direct I/O" : NULL;
 }
 
 const char *devices_obstacle(int procfd, enum devices_purpose purpose)

@@ -8,7 +8,8 @@
  *
  * The environment variable PROCSNAP_MASK has the names of such features, comma-separated, so that
  * tests see what older kernels would do: pagemap_scan, process_vm_readv, map_files, userfaultfd
- * (no watching of writes) and written_holes (a scan for written pages leaves out discarded ones).
+ * (no watching of writes), written_holes (a scan for written pages leaves out discarded ones) and
+ * fork (a child cannot be made to share no descriptors).
  * copy is no such feature: without it, memory is copied in advance wherever that is possible.
  */
 bool feature_masked(const char *feature);

@@ -46,7 +46,7 @@ struct livemem {
 	atomic_bool no_scan, no_guard, no_readv; ///< found out that the kernel lacks it
 	enum livemem_mode mode;
 	bool reports_holes;
-	const struct snapshot *there; ///< borrowed: it is the memory of a child, see livemem_set_child()
+	const struct snapshot *there; ///< borrowed, of livemem_set_child(); else NULL
 	atomic_bool released;
 	atomic_uint_fast64_t activity;
 };
@@ -425,13 +425,16 @@ static bool is_ours(const struct livemem *mem, const struct snap_mapping *map, u
 	return has;
 }
 
-static int livemem_scan(struct memsource *src, const struct snap_mapping *map, uint64_t start,
-			uint64_t end, struct mem_range *ret, size_t max)
+bool livemem_lives(const struct livemem *mem)
 {
-	struct livemem *mem = (struct livemem *)src;
-	mem->activity++;
-	if (!is_ours(mem, map, start, &end, ret))
-		return 1;
+	char byte;
+	// Nothing is mapped there, which is an error; the end of all memory is none.
+	return pread(mem->memfd, &byte, 1, 0) != 0;
+}
+
+static int scan(struct livemem *mem, const struct snap_mapping *map, uint64_t start, uint64_t end,
+		struct mem_range *ret, size_t max)
+{
 	if (map->flags & SNAP_MAP_SHARED && mem->mode != LIVEMEM_FOLLOW) {
 		_cleanup_close_ int fd = open_backing(mem, map);
 		int n = fd < 0 ? fd : scan_backing(fd, map, start, end, ret, max);
@@ -454,6 +457,18 @@ static int livemem_scan(struct memsource *src, const struct snap_mapping *map, u
 	if (n < 0 && n != -ESRCH)
 		n = scan_pagemap(mem, map, start, end, ret, max);
 	return n < 0 ? n : cut_at_eof(mem, map, ret, n);
+}
+
+static int livemem_scan(struct memsource *src, const struct snap_mapping *map, uint64_t start,
+			uint64_t end, struct mem_range *ret, size_t max)
+{
+	struct livemem *mem = (struct livemem *)src;
+	mem->activity++;
+	if (!is_ours(mem, map, start, &end, ret))
+		return 1;
+	int n = scan(mem, map, start, end, ret, max);
+	// Of memory that is gone the kernel says that there are no pages.
+	return mem->there && !livemem_lives(mem) ? -ESRCH : n;
 }
 
 static ssize_t read_through_mem(const struct livemem *mem, uint64_t addr, void *buf, size_t len)

@@ -48,6 +48,8 @@ bool livemem_forked(const struct snap_mapping *map);
  * of what the other one, LIVEMEM_FORKED, does not.
  */
 void livemem_set_child(struct livemem *mem, const struct snapshot *there);
+/// Is the memory still there? It is gone when the process has ended, or has become another program.
+bool livemem_lives(const struct livemem *mem);
 /**
  * What scans tell from now on; LIVEMEM_ALL at first.
  *

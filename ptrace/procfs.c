@@ -62,6 +62,18 @@ static bool take(const char **p, char c)
 	return true;
 }
 
+/// The small number that is number @n of what @p still has; -1: there is none.
+static int later_field(const char *p, int n)
+{
+	int64_t v;
+	for (; n > 1; n--) {
+		while (*p == ' ')
+			p++;
+		p += strcspn(p, " ");
+	}
+	return next_i64(&p, &v) && v >= 0 && v <= INT32_MAX ? (int)v : -1;
+}
+
 int procfs_parse_stat(const char *text, struct procfs_stat *ret)
 {
 	struct procfs_stat st = { 0 };
@@ -95,6 +107,8 @@ int procfs_parse_stat(const char *text, struct procfs_stat *ret)
 	st.cstime = (uint64_t)v[17];
 	st.nice = (int)v[19];
 	st.start_time = (uint64_t)v[22];
+	st.exit_signal = later_field(p, 38 - 22);
+	st.exit_code = later_field(p, 52 - 22);
 	*ret = st;
 	return 0;
 }
@@ -161,6 +175,7 @@ int procfs_parse_status(const char *text, struct procfs_status *ret)
 	st.sig_shared_pending = status_mask(text, "ShdPnd:");
 	st.sig_blocked = status_mask(text, "SigBlk:");
 	st.sig_ignored = status_mask(text, "SigIgn:");
+	st.sig_caught = status_mask(text, "SigCgt:");
 	*ret = st;
 	return 0;
 }

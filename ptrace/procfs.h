@@ -26,6 +26,8 @@ struct procfs_stat {
 	uint64_t utime, stime, cutime, cstime; ///< clock ticks
 	int nice;
 	uint64_t start_time; ///< clock ticks since boot
+	int exit_signal; ///< that its parent gets when it ends; -1: unknown
+	int exit_code; ///< as of wait(2), of one that has ended; -1: unknown
 };
 
 int procfs_parse_stat(const char *text, struct procfs_stat *ret);
@@ -40,7 +42,7 @@ struct procfs_status {
 	unsigned int ns_levels;
 	pid_t ns_pid, ns_pgrp, ns_sid; ///< innermost entries; 0: not visible in there
 	uint64_t threads;
-	uint64_t sig_pending, sig_shared_pending, sig_blocked, sig_ignored;
+	uint64_t sig_pending, sig_shared_pending, sig_blocked, sig_ignored, sig_caught;
 	uint64_t rss_bytes; ///< 0 for a process without memory
 	uint64_t pinned_bytes; ///< that devices may write to at any time
 	int seccomp; ///< 0: no filter; 1: strict; 2: filters

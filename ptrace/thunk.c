@@ -52,11 +52,23 @@ bool thunk_wait(struct tracee *t, uint64_t patience_ns)
 	}
 }
 
+/// A tracee stops also for signals that it ignores.
+static bool is_ignored(const struct thunk *thunk)
+{
+	int signal = thunk->tracee->signal;
+	return signal >= 1 && signal <= 64 && thunk->ignored >> (signal - 1) & 1;
+}
+
 bool thunk_run_to(struct thunk *thunk, int request, int wanted)
 {
 	struct tracee *t = thunk->tracee;
-	return ptrace((enum __ptrace_request)request, t->tid, NULL, NULL) == 0 &&
-	       thunk_wait(t, thunk->patience_ns) && t->stop == wanted;
+	do {
+		t->signal = 0;
+		if (ptrace((enum __ptrace_request)request, t->tid, NULL, NULL) < 0 ||
+		    !thunk_wait(t, thunk->patience_ns))
+			return false;
+	} while (t->stop != wanted && is_ignored(thunk));
+	return t->stop == wanted;
 }
 
 static bool peek_word(pid_t tid, uint64_t addr, uint64_t *ret)

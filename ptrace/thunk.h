@@ -11,10 +11,10 @@
 /**
  * DOC: A system call that a stopped thread does for us
  *
- * The steps of it, with the thunks of arch.h, for one thread that we trace. Whoever is killed in the
- * middle of this, or finds that a signal has come, leaves the bytes of the thunk in the private copy
- * of the vDSO's last page, since the thread may still come back to them. There is room for four;
- * then the first of them is replaced.
+ * The steps of it, with the thunks of arch.h, for one thread that we trace. Whoever is killed in
+ * the middle of this, or finds that a signal has come, leaves the bytes of the thunk in the private
+ * copy of the vDSO's last page, since the thread may still come back to them. There is room for
+ * four; then the first of them is replaced.
  *
  * The tracee needs PTRACE_O_TRACESYSGOOD. All calls are for the tracer thread.
  */
@@ -31,6 +31,7 @@ struct thunk {
 	const struct arch_call *call;
 	uint64_t room; ///< thunk_room()
 	uint64_t patience_ns; ///< how long the call may take; 0: as long as a stop
+	uint64_t ignored; ///< signals to be dropped, bit N-1 for signal N: the process ignores them
 	uint64_t cave; ///< where the code goes
 	bool left; ///< the thread has yet to run the rest of it
 	struct arch_regs home; ///< with which the thread goes on
@@ -54,8 +55,8 @@ bool thunk_run_to(struct thunk *thunk, int request, int wanted);
  * Gives a thread that suits the thunk, and lets it begin the call.
  *
  * False when that was not to be. Wherever it ends early, here and below, the thread has a signal to
- * handle or is about to end. It is to be let go as it is then: with its own registers, or with those
- * of a thunk that gives it its own.
+ * handle or is about to end. It is to be let go as it is then: with its own registers, or with
+ * those of a thunk that gives it its own.
  */
 bool thunk_begin(struct thunk *thunk);
 /// Lets it do the call.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "twin.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -15,12 +16,15 @@
 
 #include "common/compat.h"
 #include "common/fd.h"
+#include "common/str.h"
 #include "inject.h"
 #include "procfs.h"
 #include "thunk.h"
 
 enum {
 	TRIES = 8, // threads
+	NEVER_EXECED = 0x40, // PF_FORKNOEXEC, include/linux/sched.h
+	CHILDREN_MAX = 1 << 20, // bytes of text
 	SIGNALS_MAX = 1000, // that come while it settles
 	NAME_OFFSET = 112, // in the cave, behind the thunk
 	UNSHARE_RANGE = 1 << 1, // CLOSE_RANGE_UNSHARE
@@ -28,6 +32,7 @@ enum {
 	BIRTH_NS = 2 * 1000 * 1000 * 1000LL,
 };
 
+static const char signal_due[] = "a signal is about to be delivered";
 static const uint8_t twin_name[16] = "procsnap-copy"; // as /proc/PID/comm has it
 
 /// Threads in a system call first: nothing needs to be known of their code.
@@ -38,10 +43,19 @@ static int rank(const struct tracee *t)
 											 1;
 }
 
+/// What the process would not notice: signals are kept for a tracee also when they are ignored.
+static uint64_t ignored_signals(const struct procfs_status *status)
+{
+	const uint64_t by_default = 1ULL << (SIGCHLD - 1) | 1ULL << (SIGURG - 1) |
+				    1ULL << (SIGWINCH - 1);
+	return status->sig_ignored | (by_default & ~status->sig_caught);
+}
+
 /// Has it a signal that the kernel would deliver before it does anything else?
 static bool is_wanted_by_signal(const struct procfs_status *status)
 {
-	return (status->sig_pending | status->sig_shared_pending) & ~status->sig_blocked;
+	return (status->sig_pending | status->sig_shared_pending) & ~status->sig_blocked &
+	       ~ignored_signals(status);
 }
 
 /// Waits for the stop with which the child begins, and sees to it that it does not outlive us.
@@ -65,7 +79,7 @@ static bool explain(struct thunk *thunk)
 	struct arch_regs regs;
 	int64_t result = arch_get_regs(thunk->tracee->tid, &regs) == 0 ? arch_result(&regs) : 0;
 	if (result == -ERESTARTNOINTR) {
-		thunk->why = "a signal has just come";
+		thunk->why = signal_due;
 		return true;
 	}
 	thunk->why = result == -EAGAIN ? "it may not have more processes" :
@@ -103,9 +117,10 @@ static bool try_thread(struct thunk *thunk, int procfd, const struct snapshot *s
 	if (procfs_read_status(procfd, path, &status) < 0)
 		return true;
 	if (is_wanted_by_signal(&status)) {
-		thunk->why = "a signal is about to be delivered";
+		thunk->why = signal_due;
 		return true;
 	}
+	thunk->ignored = ignored_signals(&status);
 	ret->filtered = status.seccomp;
 	uintptr_t options = PTRACE_O_TRACESYSGOOD;
 	if (ret->filtered)
@@ -116,15 +131,19 @@ static bool try_thread(struct thunk *thunk, int procfd, const struct snapshot *s
 		return true;
 	}
 	bool more = true;
-	if (thunk_suits(thunk, procfd, snap, ret->filtered) && thunk_begin(thunk))
-		more = let_fork(thunk, ret, options);
+	if (thunk_suits(thunk, procfd, snap, ret->filtered)) {
+		if (thunk_begin(thunk))
+			more = let_fork(thunk, ret, options);
+		else if (t->signal)
+			thunk->why = signal_due;
+	}
 	ret->cave = thunk->cave;
 	(void)ptrace(PTRACE_SETOPTIONS, t->tid, NULL, NULL);
 	return more && !ret->tracee.tid && !thunk->left;
 }
 
 struct snap_error *twin_make(const struct snapshot *snap, int procfd, struct tracee *threads,
-			     size_t n, uint64_t patience_ns, struct twin *ret)
+			     size_t n, uint64_t patience_ns, struct twin *ret, bool *ret_again)
 {
 	// No exit signal in the lowest byte: see above. The table of descriptors is shared, since
 	// a copy of it would have to be made in the pause.
@@ -138,9 +157,14 @@ struct snap_error *twin_make(const struct snapshot *snap, int procfd, struct tra
 	bool more = true;
 	unsigned int tries = 0;
 	*ret = (struct twin){ 0 };
+	*ret_again = false;
 	if (!thunk.room)
 		return snap_error_new(SNAP_FAILED, "it has no vDSO");
-	for (int wanted = 0; wanted <= 1 && more; wanted++) {
+	// It may hold what fork() waits for.
+	for (size_t i = 0; i < n; i++)
+		if (threads[i].state == TRACEE_STUCK)
+			return snap_error_new(SNAP_FAILED, "a thread does not stop");
+	for (int wanted = 0; wanted <= 1; wanted++) {
 		for (size_t i = 0; i < n && more && tries < TRIES; i++) {
 			if (rank(&threads[i]) != wanted)
 				continue;
@@ -153,6 +177,7 @@ struct snap_error *twin_make(const struct snapshot *snap, int procfd, struct tra
 		return NULL;
 	if (ret->tracee.tid)
 		twin_kill(ret);
+	*ret_again = thunk.why == signal_due || !tries;
 	return snap_error_new(thunk.left ? SNAP_CANCELLED : SNAP_FAILED, "%s", thunk.why);
 }
 
@@ -240,4 +265,60 @@ struct snap_error *twin_reap(const struct pidref *ref, int procfd, const struct 
 	if (result != ns_pid && result != -ECHILD)
 		return snap_error_new(SNAP_FAILED, "it cannot wait for its child %d", ns_pid);
 	return NULL;
+}
+
+/**
+ * Was this zombie one of ours? Of those without an exit signal, it is one that never was another
+ * program and has our name, or ended as the thunk ends it, or was killed before it ran at all.
+ */
+static bool is_left(const struct procfs_stat *stat)
+{
+	if (stat->state != 'Z' || stat->exit_signal != 0 || !(stat->flags & NEVER_EXECED))
+		return false;
+	return !strcmp(stat->comm, (const char *)twin_name) ||
+	       stat->exit_code == ARCH_THUNK_FORK_STATUS << 8 ||
+	       (stat->exit_code == SIGKILL && !stat->utime);
+}
+
+static size_t find_left_of(const char *text, pid_t *ret, size_t max)
+{
+	size_t n = 0;
+	while (n < max) {
+		char path[32];
+		struct procfs_stat stat;
+		struct procfs_status status;
+		int64_t pid;
+		text += strspn(text, " ");
+		size_t len = strcspn(text, " ");
+		_cleanup_free_ char *digits = strndup(text, len);
+		if (!digits || snap_parse_i64(digits, &pid) < 0 || pid <= 0 || pid > INT32_MAX)
+			return n;
+		text += len;
+		(void)snprintf(path, sizeof(path), "/proc/%d/stat", (pid_t)pid);
+		if (procfs_read_stat(AT_FDCWD, path, &stat) < 0 || !is_left(&stat))
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%d/status", (pid_t)pid);
+		if (procfs_read_status(AT_FDCWD, path, &status) == 0)
+			ret[n++] = status.ns_pid ? status.ns_pid : (pid_t)pid;
+	}
+	return n;
+}
+
+size_t twin_find_left(int procfd, pid_t *ret, size_t max)
+{
+	int fd = openat(procfd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	size_t n = 0;
+	for (struct dirent *d; dir && n < max && (d = readdir(dir));) {
+		_cleanup_free_ char *text = NULL;
+		char path[300];
+		(void)snprintf(path, sizeof(path), "%s/children", d->d_name);
+		if (d->d_name[0] != '.' && snap_read_file_at(fd, path, CHILDREN_MAX, &text) > 0)
+			n += find_left_of(text, ret + n, max - n);
+	}
+	if (dir)
+		(void)closedir(dir);
+	else
+		snap_closep(&fd);
+	return n;
 }

@@ -21,7 +21,7 @@
  * instructions are those of the thunk. It has no exit signal, so the process is told of neither its
  * birth nor its death: a waitpid() for any child does not see it, but with __WALL or __WCLONE.
  * What is left then is a zombie, which the process is made to reap. One that a worker left that
- * was killed stays until the process ends.
+ * was killed stays until the next dump (twin_find_left()), or until the process ends.
  *
  * It shares no descriptors with the process, so that what the process closes is closed, and what
  * it holds when it ends is free. That is done once the process runs again.
@@ -43,10 +43,12 @@ struct twin {
  *
  * @snap has the mappings of the process as they are now, and @procfd is /proc/PID. On error they
  * have all stopped as before, unless it is SNAP_CANCELLED: then one runs, or has a thunk to finish,
- * and all must be let go.
+ * and all must be let go. @ret_again says that signals were in the way, which have to be handled
+ * first.
  */
 struct snap_error *twin_make(const struct snapshot *snap, int procfd, struct tracee *threads,
-			     size_t n, uint64_t patience_ns, struct twin *ret) _must_check_;
+			     size_t n, uint64_t patience_ns, struct twin *ret, bool *ret_again)
+	_must_check_;
 /**
  * Gives the child a name of its own, and takes its descriptors from it.
  *
@@ -58,10 +60,17 @@ bool twin_lives(struct twin *twin);
 /// Ends it. What is left is a zombie of the process.
 void twin_kill(struct twin *twin);
 /**
- * Has the process reap child @ns_pid, of which a zombie is left. One thread stops for some tenths of
- * a millisecond. No error when the child is not there any more.
+ * Has the process reap child @ns_pid, of which a zombie is left. One thread stops for some tenths
+ * of a millisecond. No error when the child is not there any more.
  *
  * The calling thread must not trace anything else, and must end soon (inject.h).
  */
 struct snap_error *twin_reap(const struct pidref *ref, int procfd, const struct snapshot *snap,
 			     pid_t ns_pid) _must_check_;
+/**
+ * Zombies that are such children of the process, of which nobody has made the process reap.
+ *
+ * @ret has room for @max, and gets their numbers as the process has them. Returns how many. Needs
+ * CONFIG_PROC_CHILDREN; any thread may call it.
+ */
+size_t twin_find_left(int procfd, pid_t *ret, size_t max);

@@ -28,7 +28,7 @@ enum {
 	// Of a limit above this, users are taken to be far away.
 	PROCESSES_COUNTED = 32768,
 	PROCESSES_SPARE = 8,
-	// What page tables take of the memory they map, and what is written to meanwhile, at a guess.
+	// What page tables take of the memory they map, and what is written meanwhile: a guess.
 	TABLE_SHARE = 256,
 	WRITTEN_SHARE = 8,
 	// In so much time the process would have to be given up (capture.h, stall_ns).

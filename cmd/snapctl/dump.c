@@ -145,8 +145,9 @@ static const struct option_row dump_rows[] = {
 			   "default name is core.PID.zst then" },
 	[OPT_MODE] = { "mode", 0, "MODE",
 		       "How the memory is copied: while the process stands\n"
-		       "still (copy), mostly before (precopy), or whatever\n"
-		       "stops it for less time (auto, the default)" },
+		       "still (copy), mostly before (precopy), mostly after\n"
+		       "it from a child (fork), or whatever stops it for\n"
+		       "less time (auto, the default)" },
 	[OPT_MAX_PAUSE] = { "max-pause", 0, "TIME",
 			    "Give up, and let the process run, when it would be\n"
 			    "stopped for longer than TIME (200ms, 1.5s)" },

@@ -18,18 +18,13 @@ enum {
 	FORK_NS = 700 * 1000,
 	FORK_GIB_NS = 25 * 1000 * 1000,
 	FORK_HUGE_GIB_NS = 1000 * 1000,
+	// What it must be worth: nobody should be made to fork for less.
+	FORK_GAIN_NS = 3 * 1000 * 1000,
 };
 
 static uint64_t for_bytes(uint64_t bytes, uint64_t gib_ns)
 {
 	return (uint64_t)((double)bytes / (double)(1 << 30) * (double)gib_ns);
-}
-
-/// Of a way that is better than the best so far, and not vetoed.
-static void consider(struct forecast *f, enum strategy strategy, bool forced)
-{
-	if ((forced || f->pause_ns[strategy] < f->pause_ns[f->best]) && !f->veto[strategy])
-		f->best = strategy;
 }
 
 void forecast_make(struct forecast *f, struct capture *capture, const struct snapshot *known,
@@ -38,21 +33,25 @@ void forecast_make(struct forecast *f, struct capture *capture, const struct sna
 	uint64_t base = BASE_NS + threads * THREAD_NS;
 	uint64_t followed = MIN(capture_followed_bytes(known), plan->data_bytes);
 	struct forked_bytes forked = capture_forked_bytes(known);
-	uint64_t in_child = MIN(forked.kept, plan->data_bytes);
+	uint64_t kept = MIN(forked.kept, plan->data_bytes);
+	uint64_t *ns = f->pause_ns;
 	*f = (struct forecast){ .best = STRATEGY_COPY };
-	f->pause_ns[STRATEGY_COPY] = base + for_bytes(plan->data_bytes, COPY_GIB_NS);
-	f->pause_ns[STRATEGY_PRECOPY] = base + DIRTY_NS + for_bytes(followed, SCAN_GIB_NS) +
-					for_bytes(plan->data_bytes - followed, COPY_GIB_NS);
-	f->pause_ns[STRATEGY_FORK] = base + FORK_NS + for_bytes(forked.small, FORK_GIB_NS) +
-				     for_bytes(forked.huge, FORK_HUGE_GIB_NS) +
-				     for_bytes(plan->data_bytes - in_child, COPY_GIB_NS);
-	bool forced = feature_masked("copy");
-	if (flags & FORECAST_PRECOPY || forced ||
-	    f->pause_ns[STRATEGY_PRECOPY] < f->pause_ns[STRATEGY_COPY])
+	ns[STRATEGY_COPY] = base + for_bytes(plan->data_bytes, COPY_GIB_NS);
+	ns[STRATEGY_PRECOPY] = base + DIRTY_NS + for_bytes(followed, SCAN_GIB_NS) +
+			       for_bytes(plan->data_bytes - followed, COPY_GIB_NS);
+	ns[STRATEGY_FORK] = base + FORK_NS + for_bytes(forked.small, FORK_GIB_NS) +
+			    for_bytes(forked.huge, FORK_HUGE_GIB_NS) +
+			    for_bytes(plan->data_bytes - kept, COPY_GIB_NS);
+	bool better = ns[STRATEGY_PRECOPY] < ns[STRATEGY_COPY] || feature_masked("copy");
+	if (better || flags & FORECAST_PRECOPY)
 		f->veto[STRATEGY_PRECOPY] = capture_can_follow(capture, known);
-	consider(f, STRATEGY_PRECOPY, forced);
-	if (flags & FORECAST_FORK)
+	if (better && !f->veto[STRATEGY_PRECOPY])
+		f->best = STRATEGY_PRECOPY;
+	better = ns[STRATEGY_FORK] + FORK_GAIN_NS < ns[f->best];
+	if (better || flags & FORECAST_FORK)
 		f->veto[STRATEGY_FORK] = capture_can_fork(capture, known);
+	if (better && !f->veto[STRATEGY_FORK])
+		f->best = STRATEGY_FORK;
 }
 
 void forecast_deinit(struct forecast *f)

@@ -676,8 +676,17 @@ static void memory_unlink(void)
 		unlink(memory_kept[i]);
 }
 
+static bool given(char **argv, const char *word)
+{
+	while (*++argv)
+		if (!strcmp(*argv, word))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
+	(void)argc;
 	static const struct target_ops ops = { .check = memory_check, .command = memory_command,
 					       .quit = memory_unlink };
 
@@ -691,14 +700,15 @@ int main(int argc, char **argv)
 	make_thp();
 	make_files();
 	make_memfds();
-	make_sysv();
+	if (!given(argv, "no-sysv"))
+		make_sysv();
 	make_dev_zero();
 	make_hugetlb();
 	make_hugetlb_file();
 	make_secret();
 	make_guard();
 	make_guarded_stack();
-	if (argc < 2 || strcmp(argv[1], "no-uring"))
+	if (!given(argv, "no-uring"))
 		make_uring();
 	make_perf();
 	memory_ready();

@@ -6,7 +6,9 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <stddef.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/shm.h>
 
 #include "../../common/compat.h"
 #include "target.h"
@@ -94,6 +96,15 @@ static void install_filter(void)
 		target_die(77, "seccomp: %s", strerror(errno));
 }
 
+static void attach_sysv(void)
+{
+	int id = shmget(IPC_PRIVATE, TARGET_PAGE, IPC_CREAT | 0600);
+
+	if (id < 0 || shmat(id, NULL, 0) == (void *)-1)
+		target_die(77, "shared memory: %s", strerror(errno));
+	shmctl(id, IPC_RMID, NULL);
+}
+
 static void veto_check(void)
 {
 	struct page_region found[4] = { 0 };
@@ -126,8 +137,12 @@ int main(int argc, char **argv)
 		watch_self();
 	else if (!strcmp(kind, "errno"))
 		install_filter();
-	else if (strcmp(kind, "none"))
-		target_die(1, "usage: veto direct|uring|uffd|errno|none");
+	else if (!strcmp(kind, "sysv"))
+		attach_sysv();
+	else if (!strcmp(kind, "pidns") && unshare(CLONE_NEWPID))
+		target_die(77, "unshare: %s", strerror(errno));
+	else if (strcmp(kind, "none") && strcmp(kind, "pidns"))
+		target_die(1, "usage: veto direct|uring|uffd|errno|sysv|pidns|none");
 	target_ready(0, watched ? TARGET_UFFD : 0, "mem=%p:%d:%d:1", (void *)mem, VETO_BYTES, VETO_SEED);
 	return target_serve(&ops);
 }

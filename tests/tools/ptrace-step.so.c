@@ -3,7 +3,7 @@
  * To be preloaded into a worker: something happens just before its ptrace() request number
  * PTRACE_STEP (from 1 on; attaching to a thread is the first, and begins the count anew with
  * PTRACE_EACH). What: PTRACE_DO=kill or stop: the worker gets SIGKILL or SIGSTOP; PTRACE_DO=N: the
- * thread that the request is about gets signal N. The file PTRACE_LOG gets a line when that was done.
+ * thread that the request is about, or PTRACE_TARGET, gets signal N. The file PTRACE_LOG gets a line when that was done.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -36,6 +36,13 @@ static pid_t group_of(pid_t tid)
 	return p ? atoi(p + 6) : tid;
 }
 
+static void signal_it(const char *target, pid_t tid, int sig)
+{
+	if (target)
+		tid = atoi(target);
+	syscall(SYS_tgkill, group_of(tid), tid, sig);
+}
+
 static void happen(const char *what, int request, pid_t tid)
 {
 	const char *log = getenv("PTRACE_LOG");
@@ -50,7 +57,7 @@ static void happen(const char *what, int request, pid_t tid)
 	else if (!strcmp(what, "stop"))
 		kill(getpid(), SIGSTOP);
 	else
-		syscall(SYS_tgkill, group_of(tid), tid, atoi(what));
+		signal_it(getenv("PTRACE_TARGET"), tid, atoi(what));
 }
 
 long ptrace(enum __ptrace_request request, ...)

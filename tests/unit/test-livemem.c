@@ -651,6 +651,99 @@ static void test_reaped(void **state _unused_)
 	dead_process(true);
 }
 
+/// Pages of @p that only this process has.
+static size_t count_own(const char *p, size_t pages)
+{
+	_cleanup_close_ int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	for (size_t i = 0; i < pages; i++) {
+		uint64_t entry;
+		assert_int_equal(snap_pread_full(fd, &entry, 8,
+						 ((uintptr_t)p / TEST_PAGE + i) * 8),
+				 8);
+		n += entry >> 56 & 1;
+	}
+	return n;
+}
+
+/// A child that shares memory with us: reading it does not end that, and its end is noticed.
+static void test_child(void **state _unused_)
+{
+	enum { PAGES = 32 };
+	char *area = mmap(NULL, PAGES * TEST_PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(area, MAP_FAILED);
+	(void)madvise(area, PAGES * TEST_PAGE, MADV_NOHUGEPAGE);
+	memset(area, 7, PAGES * TEST_PAGE);
+	pid_t pid = fork();
+	if (!pid)
+		for (;;)
+			(void)pause();
+	const uint64_t at = (uintptr_t)area;
+	const struct snap_mapping map = { .start = at,
+					  .end = at + PAGES * TEST_PAGE,
+					  .flags = SNAP_MAP_READ | SNAP_MAP_WRITE };
+	// As if there were a gap in it, and a part that was wiped.
+	struct snap_mapping parts[] = { map, map };
+	parts[0].end = at + 8 * TEST_PAGE;
+	parts[1].start = at + 10 * TEST_PAGE;
+	struct snapshot there = { .mappings = parts, .n_mappings = 2 };
+	char path[32], buf[8 * TEST_PAGE];
+	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	_cleanup_close_ int piddir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct livemem *mem;
+	assert_ok(livemem_create(pid, piddir, &mem));
+	livemem_set_child(mem, &there);
+	struct memsource *source = livemem_source(mem);
+	struct mem_range range;
+	assert_int_equal(memsource_scan(source, &map, at, map.end, &range, 1), 1);
+	assert_int_equal(range.kind, MEM_DATA);
+	assert_int_equal(range.end, parts[0].end);
+	assert_int_equal(memsource_scan(source, &map, range.end, map.end, &range, 1), 1);
+	assert_int_equal(range.kind, MEM_NOT_RESIDENT);
+	assert_int_equal(range.end, parts[1].start);
+	assert_int_equal(count_own(area, PAGES), 0);
+	memset(buf, 0, sizeof(buf));
+	assert_int_equal(memsource_read(source, &map, MEM_DATA, at, buf, sizeof(buf)), sizeof(buf));
+	assert_memory_equal(buf, area, sizeof(buf));
+	const struct iovec to = { buf, TEST_PAGE }, from = { area, TEST_PAGE };
+	assert_int_equal(memsource_read_many(source, &map, &to, &from, 1), -ENOTSUP);
+	assert_int_equal(count_own(area, PAGES), 0);
+	parts[1].flags |= SNAP_MAP_WIPEONFORK;
+	assert_int_equal(memsource_scan(source, &map, parts[1].start, map.end, &range, 1), 1);
+	assert_int_equal(range.kind, MEM_NOT_RESIDENT);
+	// What is not in a child is not told of by it.
+	struct snap_mapping other = map;
+	other.flags |= SNAP_MAP_DONTFORK;
+	assert_int_equal(memsource_scan(source, &other, at, map.end, &range, 1), 1);
+	assert_int_equal(range.kind, MEM_HELD);
+	assert_true(livemem_lives(mem));
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_false(livemem_lives(mem));
+	assert_int_equal(memsource_scan(source, &map, at, map.end, &range, 1), -ESRCH);
+	livemem_destroy(mem);
+	(void)munmap(area, PAGES * TEST_PAGE);
+}
+
+/// Of the process that has forked, what the child does not have.
+static void test_forked(void **state _unused_)
+{
+	static const uint32_t not_in_child[] = { SNAP_MAP_SHARED,   SNAP_MAP_DONTFORK,
+						 SNAP_MAP_WIPEONFORK, SNAP_MAP_HUGETLB,
+						 SNAP_MAP_SPECIAL,  SNAP_MAP_YOUNG };
+	struct snap_mapping map = { .start = TEST_PAGE, .end = 2 * TEST_PAGE,
+				    .flags = SNAP_MAP_READ | SNAP_MAP_WRITE };
+	assert_true(livemem_forked(&map));
+	map.inode = 5;
+	assert_false(livemem_forked(&map));
+	map.inode = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(not_in_child); i++) {
+		map.flags = SNAP_MAP_READ | not_in_child[i];
+		assert_false(livemem_forked(&map));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -663,6 +756,8 @@ int main(void)
 		cmocka_unit_test(test_release),		  cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_other_process),	  cmocka_unit_test(test_zombie),
 		cmocka_unit_test(test_reaped),
+		cmocka_unit_test(test_child),
+		cmocka_unit_test(test_forked),
 	};
 	return cmocka_run_group_tests_name("livemem", tests, NULL, NULL);
 }
