@@ -5,8 +5,8 @@
  * DOC: Who else has to do with the memory of a process
  *
  * Devices, virtual machines and rings of io_uring read and write memory by its physical address,
- * and a userfaultfd is asked about it: neither following writes (track.h) nor a fork (twin.h) goes well
- * with that.
+ * and a userfaultfd is asked about it: neither following writes (track.h) nor a fork (twin.h) goes
+ * well with that.
  */
 
 enum devices_purpose {
