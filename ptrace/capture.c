@@ -460,7 +460,7 @@ static void *tracer_main(void *userdata)
 
 struct snap_error *capture_can_fork(struct capture *c, const struct snapshot *known)
 {
-	return twincheck(c->procfd, known);
+	return twincheck(c->piddir, known); // of a thread that has memory
 }
 
 struct forked_bytes capture_forked_bytes(const struct snapshot *known)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
 
@@ -195,13 +196,14 @@ static int ask_filters(const struct thunk *thunk)
 }
 
 /// Is it still the program it was? The vector has addresses that are random for each execve().
-static bool same_program(int procfd, const struct snapshot *snap)
+static bool same_program(int procfd, pid_t tid, const struct snapshot *snap)
 {
 	_cleanup_free_ char *auxv = NULL;
-	ssize_t n = snap_read_file_at(procfd, "auxv", AUXV_MAX, &auxv);
-	// Empty when the leader has ended.
-	return n == 0 || (n > 0 && (size_t)n == snap->process.auxv_size &&
-			  !memcmp(auxv, snap->process.auxv, (size_t)n));
+	char path[32];
+	(void)snprintf(path, sizeof(path), "task/%d/auxv", tid); // the leader may have ended
+	ssize_t n = snap_read_file_at(procfd, path, AUXV_MAX, &auxv);
+	return n > 0 && (size_t)n == snap->process.auxv_size &&
+	       !memcmp(auxv, snap->process.auxv, (size_t)n);
 }
 
 bool thunk_suits(struct thunk *thunk, int procfd, const struct snapshot *snap, bool filtered)
@@ -232,7 +234,7 @@ bool thunk_suits(struct thunk *thunk, int procfd, const struct snapshot *snap, b
 		thunk->why = "it dispatches its system calls itself";
 		return false;
 	}
-	if (!same_program(procfd, snap)) {
+	if (!same_program(procfd, t->tid, snap)) {
 		thunk->why = "it is another program by now";
 		return false;
 	}

@@ -20,6 +20,7 @@
 #include "inject.h"
 #include "procfs.h"
 #include "thunk.h"
+#include "twincheck.h"
 
 enum {
 	TRIES = 8, // threads
@@ -113,9 +114,15 @@ static bool try_thread(struct thunk *thunk, int procfd, const struct snapshot *s
 	char path[32];
 	struct procfs_status status;
 	struct tracee *t = thunk->tracee;
-	(void)snprintf(path, sizeof(path), "task/%d/status", t->tid);
-	if (procfs_read_status(procfd, path, &status) < 0)
+	(void)snprintf(path, sizeof(path), "task/%d", t->tid);
+	_cleanup_close_ int taskfd = openat(procfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (taskfd < 0 || procfs_read_status(taskfd, "status", &status) < 0)
 		return true;
+	// Each thread has its own.
+	if (twincheck_has_namespace(taskfd)) {
+		thunk->why = "its children get namespaces of their own";
+		return true;
+	}
 	if (is_wanted_by_signal(&status)) {
 		thunk->why = signal_due;
 		return true;

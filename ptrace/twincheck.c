@@ -60,7 +60,6 @@ static bool kernel_lacks(void)
 		errno == ENOSYS);
 }
 
-/// A child would be the first process of another namespace, which ends with it.
 static bool has_other_namespace(int procfd, const char *own, const char *of_children)
 {
 	_cleanup_free_ char *a = NULL, *b = NULL;
@@ -68,6 +67,12 @@ static bool has_other_namespace(int procfd, const char *own, const char *of_chil
 	if (snap_readlink_at(procfd, own, &a) < 0)
 		return r == 0; // a kernel without it has neither
 	return r < 0 || strcmp(a, b) != 0;
+}
+
+bool twincheck_has_namespace(int taskfd)
+{
+	return has_other_namespace(taskfd, "ns/pid", "ns/pid_for_children") ||
+	       has_other_namespace(taskfd, "ns/time", "ns/time_for_children");
 }
 
 /// With SCHED_FIFO and the like it counts on not waiting for memory.
@@ -178,8 +183,7 @@ static const char *obstacle(int procfd, const struct snapshot *snap,
 		return "it runs 32-bit code";
 	if (is_filtered(status))
 		return "its seccomp filter cannot be held off";
-	if (has_other_namespace(procfd, "ns/pid", "ns/pid_for_children") ||
-	    has_other_namespace(procfd, "ns/time", "ns/time_for_children"))
+	if (twincheck_has_namespace(procfd))
 		return "its children get namespaces of their own";
 	if (bytes->small + bytes->huge / TABLE_SHARE >= 1ULL << FORK_MAX_BYTES_SHIFT)
 		return "it has too much memory";

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/error.h"
 #include "common/snapshot.h"
 
@@ -10,6 +12,10 @@ struct forked_bytes {
 	uint64_t kept; ///< of these, what is read from the child later
 };
 struct forked_bytes twincheck_bytes(const struct snapshot *snap);
+
+/// Would a child of this thread, /proc/PID/task/TID being @taskfd, be the first process of another
+/// namespace, which ends with it?
+bool twincheck_has_namespace(int taskfd);
 
 /**
  * Why the process should not be made to fork (twin.h), as far as can be seen without stopping it:

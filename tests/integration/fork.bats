@@ -177,6 +177,35 @@ rounds() {
 	unharmed
 }
 
+@test "whoever is made to fork: its system call goes on" {
+	[ -z "${ASAN_OPTIONS-}" ] || skip "nothing can be preloaded"
+	target_start eintr -io_uring -io_uring+t
+	local name names answer done=0
+	answer=$(
+		printf 'list\n' >&"${T_IN[CURRENT]}"
+		while IFS= read -r -t 60 name <&"${T_OUT[CURRENT]}" && [ "$name" != end ]; do
+			# shellcheck disable=SC2086 # its words
+			set -- $name
+			echo "$2"
+		done
+	)
+	mapfile -t names <<<"$answer"
+	snapctl dump -f -o "$CORE" --mode=fork "$PID"
+	expect 0
+	target_ok
+	target_quit
+	for name in "${names[@]}"; do
+		target_start eintr "$name"
+		LD_PRELOAD=$STEP PTRACE_REFUSE=$PID snapctl dump --mode=fork -f -o "$CORE" "$PID"
+		expect 0
+		target_ok || fail "$name" || return 1
+		target_quit
+		done=$((done + 1))
+	done
+	echo "$done calls"
+	((done > 50))
+}
+
 # The child while it lives, once it has no descriptors.
 settled_child() {
 	local child

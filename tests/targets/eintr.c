@@ -850,14 +850,15 @@ static void eintr_start_child(void)
 	close(tell[0]);
 }
 
+// All; those given; or all but those given with a '-' before them.
 static bool eintr_wanted(const char *name, char **argv)
 {
-	if (!argv[1])
-		return true;
+	bool others = !argv[1] || argv[1][0] == '-';
+
 	while (*++argv)
-		if (!strcmp(*argv, name))
-			return true;
-	return false;
+		if (!strcmp(*argv + others, name))
+			return !others;
+	return others;
 }
 
 static void eintr_start(struct eintr_case *c)

@@ -4,9 +4,12 @@
  * PTRACE_STEP (from 1 on; attaching to a thread is the first, and begins the count anew with
  * PTRACE_EACH). What: PTRACE_DO=kill or stop: the worker gets SIGKILL or SIGSTOP; PTRACE_DO=N: the
  * thread that the request is about, or PTRACE_TARGET, gets signal N. The file PTRACE_LOG gets a line when that was done.
+ *
+ * PTRACE_REFUSE=TID: options of that thread cannot be set, so that another one is used.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -74,5 +77,10 @@ long ptrace(enum __ptrace_request request, ...)
 	va_end(ap);
 	if (step && what && atomic_fetch_add(&count, 1) + 1 == atoi(step))
 		happen(what, (int)request, tid);
+	const char *refused = getenv("PTRACE_REFUSE");
+	if (refused && request == PTRACE_SETOPTIONS && tid == atoi(refused)) {
+		errno = EPERM;
+		return -1;
+	}
 	return next(request, tid, addr, data);
 }
