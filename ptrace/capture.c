@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
@@ -53,7 +54,7 @@ struct capture {
 	bool fork_again; ///< it might work when the process has run a little
 	bool forked; ///< twin is, or was, there
 	struct twin twin; ///< the tracer's
-	pid_t twin_tid;
+	pid_t twin_tid, tracer_tid;
 	int twindir; ///< /proc/TID of it
 	struct snapshot there; ///< its mappings
 	struct livemem *twin_mem;
@@ -301,11 +302,15 @@ static struct snap_error *make_twin(struct capture *c)
 	size_t n;
 	struct tracee *threads = freeze_tracees(c->freeze, &n);
 	bool again;
+	// Nothing can be done about a budget before it returns.
+	deadman_arm(c->options.stall_ns);
 	struct snap_error *err = twin_make(c->snap, c->piddir, threads, n, c->options.stall_ns,
 					   &c->twin, &again);
+	deadman_arm(deadman_ns(c));
 	if (!err) {
 		c->forked = true;
 		c->twin_tid = c->twin.tracee.tid;
+		c->tracer_tid = gettid();
 		livemem_set_mode(c->mem, LIVEMEM_FORKED, false);
 		return NULL;
 	}
@@ -552,11 +557,13 @@ struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)
 static struct snap_error *open_twin(struct capture *c, struct livemem **ret)
 {
 	char path[32];
+	struct procfs_status status;
 	(void)snprintf(path, sizeof(path), "/proc/%d", c->twin_tid);
 	c->twindir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (c->twindir < 0)
-		return snap_error_errno(SNAP_FAILED, errno, "cannot look at the copy of process %d",
-					c->ref->pid);
+	// Should it have been killed, its number may be another's already.
+	if (c->twindir < 0 || procfs_read_status(c->twindir, "status", &status) < 0 ||
+	    status.tracer_pid != c->tracer_tid)
+		return snap_error_new(SNAP_FAILED, "the copy of process %d is gone", c->ref->pid);
 	struct snap_error *err = livemem_create(c->twin_tid, c->twindir, ret);
 	if (!err)
 		err = process_read(c->twin_tid, c->twindir, c->twindir, &c->scratch, &c->there);
@@ -584,6 +591,7 @@ struct snap_error *capture_rest(struct capture *c, struct memsource **ret_source
 
 struct reaper {
 	const struct capture *capture;
+	const struct snapshot *snap; ///< a look at the process
 	pid_t ns_pid;
 	struct snap_error *error;
 };
@@ -592,31 +600,39 @@ static void *reaper_main(void *userdata)
 {
 	struct reaper *r = userdata;
 	const struct capture *c = r->capture;
-	r->error = twin_reap(c->ref, c->procfd, c->known, r->ns_pid);
+	r->error = twin_reap(c->ref, c->procfd, r->snap, r->ns_pid);
 	return NULL;
 }
 
 /// Has the process reap a child. Each try has a thread of its own, as with it ends the tracing.
-static struct snap_error *reap(const struct capture *c, pid_t ns_pid, int tries)
+static struct snap_error *reap(struct capture *c, pid_t ns_pid, int tries)
 {
-	struct reaper reaper = { .capture = c, .ns_pid = ns_pid };
+	struct snapshot now = { 0 };
+	struct memsource *source;
+	struct reaper reaper = { .capture = c, .snap = c->known, .ns_pid = ns_pid };
 	for (int i = 0; i < tries; i++) {
 		pthread_t thread;
 		if (i)
 			snap_sleep_ns(REAP_RETRY_NS);
 		snap_error_destroy(TAKE_PTR(reaper.error));
+		if (i == 1) { // it may be another program by now
+			snap_error_destroy(inspect(c, &now, &source));
+			reaper.snap = &now;
+		}
 		int r = pthread_create(&thread, NULL, reaper_main, &reaper);
 		if (r)
-			return snap_error_errno(SNAP_FAILED, r, "there is no thread for that");
-		(void)pthread_join(thread, NULL);
+			reaper.error = snap_error_errno(SNAP_FAILED, r, "there is no thread for it");
+		else
+			(void)pthread_join(thread, NULL);
 		if (!reaper.error || pidref_verify(c->ref) < 0)
 			break;
 	}
+	snapshot_deinit(&now);
 	return reaper.error;
 }
 
 /// Those that a worker left that was killed.
-static void reap_left(const struct capture *c)
+static void reap_left(struct capture *c)
 {
 	pid_t left[LEFT_MAX];
 	size_t n = twin_find_left(c->procfd, left, LEFT_MAX);

@@ -140,6 +140,8 @@ rounds() {
 		well_formed
 		# Without that call nobody looks through so much while the process waits.
 		verify_content secret ${mask:+noreserve}
+		# The child had the code that made it. The core does not.
+		! LC_ALL=C grep -qaP '\x0f\x05\x48\x89\xc1\xe3\x22\x48\x8b\x05' "$CORE"
 		childless
 	done
 	unharmed

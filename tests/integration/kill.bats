@@ -24,13 +24,23 @@ rounds() {
 	wait_for no_workers
 }
 
+# What workers that were killed have left as zombies goes with the next dump.
+reap_left() {
+	[ "${DUMP_MODE-}" = fork ] || return 0
+	dump
+	expect 0
+	rm "$CORE"
+}
+
 # kill_all TARGET...: worker and snapctl are killed at random instants.
 kill_all() {
 	target_start "$@"
 	[ "${DUMP_MODE-}" != precopy ] || follows_writes || skip "$errors"
 	rounds "$ROUNDS" worker KILL
+	reap_left
 	target_ok_but_eintr
 	rounds "$ROUNDS" self KILL
+	reap_left
 	target_ok_but_eintr
 	LEAKS=0
 	target_ok_but_eintr
@@ -73,6 +83,21 @@ kill_all() {
 @test "SIGKILL: 200 threads, copied in advance" {
 	DUMP_MODE=precopy
 	kill_all threads 200
+}
+
+@test "SIGKILL: 64 MiB and a writer, with a child" {
+	DUMP_MODE=fork
+	kill_all gap-probe 64 --write 10000
+}
+
+@test "SIGKILL: 200 threads, with a child" {
+	DUMP_MODE=fork
+	kill_all threads 200
+}
+
+@test "SIGKILL: signals that fly about, with a child" {
+	DUMP_MODE=fork
+	kill_all signals
 }
 
 @test "SIGKILL: a program that execs all the time" {

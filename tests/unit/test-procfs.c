@@ -113,6 +113,28 @@ static void test_stat_large(void **state _unused_)
 	assert_int_equal(st.nice, 19);
 }
 
+/// What comes late in the line, behind numbers of all sizes, and not with every kernel.
+static void test_stat_end(void **state _unused_)
+{
+	struct procfs_stat st;
+	char text[512];
+	const char *head = "7 (x) Z 1 2 3 0 -1 64 0 0 0 0 1 2 3 4 20 0 1 0 99 "
+			   "0 0 18446744073709551615 0 0 0 0 0 0 0 4 65536 0 0 0";
+	(void)snprintf(text, sizeof(text), "%s 0 1 0 0 0 0 0 0 0 0 0 0 0 0 23808\n", head);
+	assert_int_equal(procfs_parse_stat(text, &st), 0);
+	assert_int_equal(st.exit_signal, 0);
+	assert_int_equal(st.exit_code, 23808);
+	(void)snprintf(text, sizeof(text), "%s 17 1 0 0\n", head);
+	assert_int_equal(procfs_parse_stat(text, &st), 0);
+	assert_int_equal(st.exit_signal, 17);
+	assert_int_equal(st.exit_code, -1);
+	(void)snprintf(text, sizeof(text), "%s -1\n", head);
+	assert_int_equal(procfs_parse_stat(text, &st), 0);
+	assert_int_equal(st.exit_signal, -1);
+	assert_int_equal(procfs_parse_stat(head, &st), 0);
+	assert_int_equal(st.exit_signal, -1);
+}
+
 static void test_stat_self(void **state _unused_)
 {
 	char saved[16];
@@ -700,7 +722,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stat_names),	  cmocka_unit_test(test_stat_refused),
-		cmocka_unit_test(test_stat_truncated),	  cmocka_unit_test(test_stat_large),
+		cmocka_unit_test(test_stat_truncated),	  cmocka_unit_test(test_stat_large), cmocka_unit_test(test_stat_end),
 		cmocka_unit_test(test_stat_self),	  cmocka_unit_test(test_status),
 		cmocka_unit_test(test_status_missing),	  cmocka_unit_test(test_status_limits),
 		cmocka_unit_test(test_status_levels),	  cmocka_unit_test(test_status_self),
