@@ -621,7 +621,7 @@ static struct snap_error *reap(struct capture *c, pid_t ns_pid, int tries)
 		}
 		int r = pthread_create(&thread, NULL, reaper_main, &reaper);
 		if (r)
-			reaper.error = snap_error_errno(SNAP_FAILED, r, "there is no thread for it");
+			reaper.error = snap_error_errno(SNAP_FAILED, r, "no thread for it");
 		else
 			(void)pthread_join(thread, NULL);
 		if (!reaper.error || pidref_verify(c->ref) < 0)

@@ -8,7 +8,7 @@ load common
 load pause
 
 ROUNDS=${PROCSNAP_KILLS:-20}
-MODE=fork
+export MODE=fork
 
 # dump_fork [OPTION...]: of the current target; the core is $CORE, whole.
 dump_fork() {
@@ -239,7 +239,7 @@ dump_slowly() {
 	status=0
 	[ ! -e "/proc/$CHILD" ] || target_start childless 1 "$port"
 	unharmed
-	wait $SLOW || status=$?
+	wait "$SLOW" || status=$?
 	expect 0
 	PID=$killed READY=${T_READY[0]} verify_content
 	! [ -e "/proc/$CHILD" ] || gone "$CHILD"
@@ -255,7 +255,7 @@ dump_slowly() {
 		sleep 0.02
 	done
 	status=0
-	wait $SLOW || status=$?
+	wait "$SLOW" || status=$?
 	expect 0
 	echo "$most KiB of the child's own"
 	((most < 65536))
@@ -268,7 +268,7 @@ dump_slowly() {
 	dump_slowly
 	kill -KILL "$CHILD"
 	status=0
-	wait $SLOW || status=$?
+	wait "$SLOW" || status=$?
 	if [ $status = 0 ]; then # it had been read by then
 		verify_content
 	else
@@ -284,9 +284,9 @@ dump_slowly() {
 	target_start childless 512
 	remember
 	dump_slowly
-	kill -TERM $SLOW
+	kill -TERM "$SLOW"
 	status=0
-	wait $SLOW || status=$?
+	wait "$SLOW" || status=$?
 	[ $status != 0 ]
 	wait_for no_workers
 	wait_for no_child_lives
@@ -358,12 +358,12 @@ refuses() {
 @test "no more processes for its group, or for its user" {
 	local group=/sys/fs/cgroup/pids/procsnaptest$$
 	target_start veto none
-	if mkdir $group 2>/dev/null; then
+	if mkdir "$group" 2>/dev/null; then
 		at_end "echo $PID >/sys/fs/cgroup/pids/cgroup.procs 2>/dev/null; rmdir $group"
-		echo "$PID" >$group/cgroup.procs
-		echo 2 >$group/pids.max
+		echo "$PID" >"$group"/cgroup.procs
+		echo 2 >"$group"/pids.max
 		refuses "its control group may not have more processes"
-		echo max >$group/pids.max
+		echo max >"$group"/pids.max
 		dump_fork
 	fi
 }
@@ -371,30 +371,30 @@ refuses() {
 @test "too little memory for its group" {
 	local group=/sys/fs/cgroup/memory/procsnaptest$$
 	target_start veto none
-	mkdir $group 2>/dev/null || skip "no memory groups"
+	mkdir "$group" 2>/dev/null || skip "no memory groups"
 	at_end "echo $PID >/sys/fs/cgroup/memory/cgroup.procs 2>/dev/null; rmdir $group"
-	echo "$PID" >$group/cgroup.procs
-	echo $((128 << 20)) >$group/memory.limit_in_bytes || skip "no memory groups"
+	echo "$PID" >"$group"/cgroup.procs
+	echo $((128 << 20)) >"$group"/memory.limit_in_bytes || skip "no memory groups"
 	dump_fork
 	rm "$CORE"
-	echo $((64 << 20)) >$group/memory.limit_in_bytes
+	echo $((64 << 20)) >"$group"/memory.limit_in_bytes
 	refuses "of memory left"
 }
 
 @test "memory becomes scarce in its group: the child ends, and the process does not" {
 	local group=/sys/fs/cgroup/memory/procsnaptest$$
 	target_start childless 512
-	mkdir $group 2>/dev/null || skip "no memory groups"
+	mkdir "$group" 2>/dev/null || skip "no memory groups"
 	at_end "echo $PID >/sys/fs/cgroup/memory/cgroup.procs 2>/dev/null; rmdir $group"
-	echo "$PID" >$group/cgroup.procs
-	echo 1 >$group/memory.move_charge_at_immigrate 2>/dev/null || true
-	echo $((2 << 30)) >$group/memory.limit_in_bytes || skip "no memory groups"
+	echo "$PID" >"$group"/cgroup.procs
+	echo 1 >"$group"/memory.move_charge_at_immigrate 2>/dev/null || true
+	echo $((2 << 30)) >"$group"/memory.limit_in_bytes || skip "no memory groups"
 	dump_slowly
 	# It had its memory before it came here, so that is not counted; what is left counts.
-	echo $((48 << 20)) >$group/memory.limit_in_bytes
+	echo $((48 << 20)) >"$group"/memory.limit_in_bytes
 	status=0
-	wait $SLOW || status=$?
-	echo $((2 << 30)) >$group/memory.limit_in_bytes
+	wait "$SLOW" || status=$?
+	echo $((2 << 30)) >"$group"/memory.limit_in_bytes
 	cat "$DIR/slow"
 	expect $EX_SPACE
 	grep -q 'was given up' "$DIR/slow"
@@ -520,7 +520,7 @@ killed_well() {
 	local n
 	for n in 5 25 31 35; do
 		rm -f "$DIR/stepped"
-		step $n stop
+		step "$n" stop
 		stepped
 		as_before thunk
 		wait_for no_child_lives

@@ -51,7 +51,7 @@ same_traces() {
 step() {
 	status=0
 	LD_PRELOAD=$STEP PTRACE_STEP=$1 PTRACE_DO=$2 PTRACE_LOG=$DIR/stepped \
-		"$SNAPCTL" dump --mode=$MODE -f -o "$CORE" "$PID" >"$DIR/stdout" 2>"$DIR/stderr" ||
+		"$SNAPCTL" dump --mode="$MODE" -f -o "$CORE" "$PID" >"$DIR/stdout" 2>"$DIR/stderr" ||
 		status=$?
 }
 

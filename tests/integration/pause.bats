@@ -9,7 +9,7 @@ load pause
 
 ROUNDS=${PROCSNAP_KILLS:-20}
 
-MODE=precopy
+export MODE=precopy
 
 # dump_ahead [OPTION...]: of the current target, in advance; the core is $CORE, whole.
 dump_ahead() {
