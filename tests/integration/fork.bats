@@ -235,7 +235,8 @@ dump_slowly() {
 	port=$(key port)
 	dump_slowly
 	kill -KILL "$killed"
-	wait_for gone "$killed"
+	last_thread() { [ -z "$(ls "/proc/$killed/task" 2>/dev/null | grep -vx "$killed")" ] && gone "$killed"; }
+	wait_for last_thread
 	status=0
 	[ ! -e "/proc/$CHILD" ] || target_start childless 1 "$port"
 	unharmed
