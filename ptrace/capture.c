@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -396,6 +397,24 @@ static struct snap_error *killed_error(const struct capture *c)
 }
 
 /**
+ * Does whoever has ended the process wait for the end of the child? systemd does that, which sends
+ * SIGTERM to all of a service, and starts it again when nothing of it is left.
+ */
+static bool is_waited_for(const struct capture *c)
+{
+	struct pollfd ended = { .fd = c->ref->pidfd, .events = POLLIN };
+	return poll(&ended, 1, 0) == 1 && twin_is_asked_to_end(&c->twin);
+}
+
+static struct snap_error *stopped_error(const struct capture *c)
+{
+	return snap_error_new(SNAP_FAILED,
+			      "the copy of process %d was told to end, as the process was, before it "
+			      "was read",
+			      c->ref->pid);
+}
+
+/**
  * The process runs, and its child is read. Called locked, with a child that has settled.
  *
  * The process may end meanwhile: the child has what it had.
@@ -404,7 +423,9 @@ static void keep_twin(struct capture *c)
 {
 	while (!c->end_asked && !c->twin_error) {
 		struct timespec until = snap_timespec(snap_now_ns() + WATCH_NS);
-		c->twin_error = twin_lives(&c->twin) ? check_headroom(c) : killed_error(c);
+		c->twin_error = !twin_lives(&c->twin) ? killed_error(c) :
+				is_waited_for(c)      ? stopped_error(c) :
+							check_headroom(c);
 		if (!c->twin_error)
 			(void)pthread_cond_timedwait(&c->changed, &c->lock, &until);
 	}

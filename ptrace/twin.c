@@ -245,6 +245,17 @@ bool twin_settle(struct twin *twin)
 	return make_call(twin, &closing) == 0;
 }
 
+bool twin_is_asked_to_end(const struct twin *twin)
+{
+	const uint64_t requests = 1U << (SIGTERM - 1) | 1U << (SIGINT - 1) | 1U << (SIGHUP - 1) |
+				  1U << (SIGQUIT - 1);
+	char path[32];
+	struct procfs_status status;
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", twin->tracee.tid);
+	return procfs_read_status(AT_FDCWD, path, &status) == 0 &&
+	       (status.sig_pending | status.sig_shared_pending) & requests;
+}
+
 void twin_kill(struct twin *twin)
 {
 	pid_t tid = twin->tracee.tid;

@@ -57,6 +57,8 @@ struct snap_error *twin_make(const struct snapshot *snap, int procfd, struct tra
 bool twin_settle(struct twin *twin);
 /// Does it still live?
 bool twin_lives(struct twin *twin);
+/// Has somebody sent it a signal that asks to end? It stands still, and does not notice.
+bool twin_is_asked_to_end(const struct twin *twin);
 /// Ends it. What is left is a zombie of the process.
 void twin_kill(struct twin *twin);
 /**

@@ -281,6 +281,24 @@ dump_slowly() {
 	unharmed
 }
 
+@test "a service that is stopped meanwhile is not kept from starting again" {
+	target_start childless 1024
+	local stopped=$PID
+	dump_slowly
+	# As systemd does.
+	kill -TERM "$CHILD"
+	kill -KILL "$stopped"
+	wait_for gone "$CHILD"
+	status=0
+	wait "$SLOW" || status=$?
+	if [ $status = 0 ]; then # it had been read by then
+		PID=$stopped READY=${T_READY[0]} verify_content
+	else
+		grep -q 'was told to end' "$DIR/slow" || fail "$(cat "$DIR/slow")"
+		only_files
+	fi
+}
+
 @test "Ctrl-C: the child ends" {
 	target_start childless 512
 	remember
