@@ -584,7 +584,7 @@ static struct snap_error *open_twin(struct capture *c, struct livemem **ret)
 	// Should it have been killed, its number may be another's already.
 	if (c->twindir < 0 || procfs_read_status(c->twindir, "status", &status) < 0 ||
 	    status.tracer_pid != c->tracer_tid)
-		return snap_error_new(SNAP_FAILED, "the copy of process %d is gone", c->ref->pid);
+		return killed_error(c);
 	struct snap_error *err = livemem_create(c->twin_tid, c->twindir, ret);
 	if (!err)
 		err = process_read(c->twin_tid, c->twindir, c->twindir, &c->scratch, &c->there);
@@ -598,6 +598,10 @@ struct snap_error *capture_rest(struct capture *c, struct memsource **ret_source
 	if (!c->forked)
 		return NULL;
 	struct snap_error *err = open_twin(c, &mem);
+	if (err && err->code == SNAP_NO_PROCESS) { // the child, whose number nobody knows
+		snap_error_destroy(err);
+		return killed_error(c);
+	}
 	if (err)
 		return err;
 	livemem_set_child(mem, &c->there);

@@ -245,7 +245,7 @@ bytes_in_memory() {
 	slow_worker
 	: >"$DIR/slow"
 	room 300M SpoolMemory=260M
-	local pids=() most=0 now whole=0 part=0
+	local pids=() most=0 now whole=0
 	truncate -s 200M "$STORE/ballast" && fallocate -l 200M "$STORE/ballast"
 	for _ in 1 2 3 4 5 6; do
 		crash_begin "$CRASHER" text:100 null
@@ -264,15 +264,16 @@ bytes_in_memory() {
 	[ "$now" -le $((260 << 20)) ]
 	[ "$most" -le $((260 << 20)) ]
 	rm "$DIR/slow" "$STORE/ballast"
+	wait_for crash_folder_is_empty
 	for PID in "${pids[@]}"; do
+		# The parts of all of them may have filled the disk so that there was no room for this.
+		! grep -F "crash of process $PID: cannot keep the record" "$DIR/log" || continue
 		recorded
 		record
-		if entry_has '.partial' 2>/dev/null; then part=$((part + 1)); else whole=$((whole + 1)); fi
+		! entry_has '.file and (.partial | not)' 2>/dev/null || whole=$((whole + 1))
 	done
-	# Two at most fit, and what the others leave on the disk may take the room of the dump of one.
+	# Two fit at most, and parts of the others may take the room that the dump of one needs.
 	[ "$whole" -ge 1 ]
-	[ "$whole" -le 5 ]
-	[ "$part" -ge 1 ]
 	wait_for nothing_in_memory
 	# All of it is free again.
 	crash_child "$CRASHER" text:200 null
