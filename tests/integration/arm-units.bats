@@ -200,7 +200,7 @@ status_counts() { # PATTERNS PROCESSES ARMED
 	start 1.27 arm-strip
 	snapctl arm -n --json "$PID"
 	local found=$output i value
-	for ((i = 0; i < ${PROCSNAP_KILLS:-6}; i++)); do
+	for ((i = 0; i < ${PROCSNAP_KILLS:-3}; i++)); do
 		unit_enter "$UNIT.service"
 		# Just when the job begins, or a little later; on a busy machine it may have ended.
 		until [ -n "$(children_of_daemon)" ] || [ -e "$DIR/armed/$PID" ]; do :; done

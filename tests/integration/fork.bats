@@ -7,7 +7,7 @@
 load common
 load pause
 
-ROUNDS=${PROCSNAP_KILLS:-20}
+ROUNDS=${PROCSNAP_KILLS:-6}
 export MODE=fork
 
 # dump_fork [OPTION...]: of the current target; the core is $CORE, whole.
@@ -121,8 +121,8 @@ rounds() {
 	for args in '' '--us 0 --pages 1024 --ballast 8' --huge; do
 		# shellcheck disable=SC2086
 		target_start remap $args
-		rounds 6
-		PROCSNAP_MASK=pagemap_scan rounds 3
+		rounds 3
+		PROCSNAP_MASK=pagemap_scan rounds 2
 		target_quit
 	done
 }
