@@ -409,8 +409,8 @@ static bool is_waited_for(const struct capture *c)
 static struct snap_error *stopped_error(const struct capture *c)
 {
 	return snap_error_new(SNAP_FAILED,
-			      "the copy of process %d was told to end, as the process was, before it "
-			      "was read",
+			      "the copy of process %d was told to end, as the process was, before "
+			      "it was read",
 			      c->ref->pid);
 }
 
