@@ -138,8 +138,8 @@ rounds() {
 		! has_key secret || lost=$(key secret | cut -d: -f2)
 		field ".lost_bytes == $lost" >/dev/null
 		well_formed
-		# Without that call nobody looks through so much while the process waits.
-		verify_content secret noreserve # which takes a minute; see pause.bats
+		# All that is reserved takes a minute to look through; pause.bats does.
+		verify_content secret noreserve
 		# The child had the code that made it. The core does not.
 		! LC_ALL=C grep -qaP '\x0f\x05\x48\x89\xc1\xe3\x22\x48\x8b\x05' "$CORE"
 		childless
