@@ -37,7 +37,7 @@ struct go_dwarf {
 	size_t n_units;
 	struct dw_ranges ranges; ///< of their code
 	struct map functions; ///< offsets of entries, by pc
-	uint64_t entries; ///< looked at
+	uint64_t entries; ///< and attributes of abbreviations, looked at
 };
 
 // ---- what libdwarf asks for ----------------------------------------------------------------
@@ -174,7 +174,8 @@ static bool has_siblings(struct go_dwarf *dw, uint64_t offset)
 			form = span_uleb(&s, &at);
 			if (form == DW_FORM_implicit_const)
 				(void)span_sleb(&s, &at);
-			if (attribute == DW_AT_sibling)
+			// Units that share no table have it looked through for each of them.
+			if (attribute == DW_AT_sibling || ++dw->entries > ENTRIES_MAX)
 				return true;
 		} while (!s.bad && (attribute || form));
 	}

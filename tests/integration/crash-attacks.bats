@@ -588,6 +588,15 @@ connected() {
 		"$CRASHER" map:"$DIR/fuse/file" words map:"$DIR/fuse/file" null
 	local stuck=$PID
 	wait_for grep -qx read "$DIR/fuse.out"
+	# Those who look for programs by their names do not go there, by no link.
+	local path
+	ln -s fuse "$DIR/folder"
+	ln -s "$DIR/folder/../folder/file" "$DIR/link"
+	for path in fuse fuse/file folder folder/file link; do
+		same "$path" "Operation not supported" opened \
+			"$(timeout 20 "$BUILD/tests/test-wary" open "$DIR/$path")"
+	done
+	same crasher opened opened "$("$BUILD/tests/test-wary" open "$DIR/crasher")"
 	# Meanwhile others crash as ever.
 	crash_child by "$OTHER_ID" "$CRASHER" null
 	recorded
