@@ -15,16 +15,18 @@ enum {
 	CGROUP_MAX = 16 << 10,
 	NUMBER_MAX = 64,
 	DEPTH_MAX = 64, ///< of control groups
+	RECORDS_ROOM = 1 << 20, ///< a record is mostly less than 64 KiB
 };
 
-/// There must be room for what a worker makes of the core, too, which may be as large, and for
-/// records.
+/// There must be room for what a worker makes of the core, too, which may be as large, and for the
+/// records of this crash and of others.
 uint64_t room_on_disk(int fd)
 {
 	struct statvfs st;
 	if (fstatvfs(fd, &st) < 0)
 		return UINT64_MAX;
-	return (uint64_t)st.f_bavail * st.f_frsize / 64 * 31;
+	uint64_t bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	return bytes > RECORDS_ROOM ? (bytes - RECORDS_ROOM) / 64 * 31 : 0;
 }
 
 /// What the kernel will take back of the pages of files before it finds no memory.

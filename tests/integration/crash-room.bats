@@ -266,10 +266,12 @@ bytes_in_memory() {
 	rm "$DIR/slow" "$STORE/ballast"
 	wait_for crash_folder_is_empty
 	for PID in "${pids[@]}"; do
-		# The parts of all of them may have filled the disk so that there was no room for this.
+		# The parts of all of them may have filled the disk so that there was no room for this, or
+		# none for a core.
 		! grep -F "crash of process $PID: cannot keep the record" "$DIR/log" || continue
-		recorded
 		record
+		[ "$(jq -r .PROCSNAP_DEGRADED <<<"$RECORD")" != record ] || continue
+		recorded
 		! entry_has '.file and (.partial | not)' 2>/dev/null || whole=$((whole + 1))
 	done
 	# Two fit at most, and parts of the others may take the room that the dump of one needs.
