@@ -164,6 +164,17 @@ bool memory_u8(struct memory *mem, uint64_t addr, uint8_t *ret)
 	return memory_read(mem, addr, ret, sizeof(*ret));
 }
 
+/// The bytes at @addr where they are, if no more than a look is needed to find them.
+static const void *at_hand(const struct mem_list *list, uint64_t addr, size_t len)
+{
+	if (!list->sorted || list->last >= list->n)
+		return NULL;
+	const struct mem_region *r = &list->regions[list->last];
+	return addr >= r->start && addr < r->end && len <= r->end - addr ?
+		       source_at_hand(r->source, r->offset + (addr - r->start), len) :
+		       NULL;
+}
+
 // Both architectures are little-endian, as is the machine that reads (elf.c asserts it).
 bool memory_u16(struct memory *mem, uint64_t addr, uint16_t *ret)
 {
@@ -177,6 +188,12 @@ bool memory_u32(struct memory *mem, uint64_t addr, uint32_t *ret)
 
 bool memory_u64(struct memory *mem, uint64_t addr, uint64_t *ret)
 {
+	// Stacks and structures are read word by word: mostly it is where the last one was.
+	const void *at = at_hand(&mem->layers[MEM_CORE], addr, sizeof(*ret));
+	if (at) {
+		memcpy(ret, at, sizeof(*ret));
+		return true;
+	}
 	return memory_read(mem, addr, ret, sizeof(*ret));
 }
 

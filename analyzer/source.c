@@ -11,7 +11,9 @@
 enum {
 	// A read takes longer to begin than to copy this much; more would be read in vain.
 	FILE_BLOCK_BYTES = 64 << 10,
-	FILE_BLOCKS = 192,
+	// Heaps of several threads are read in turns, and lie at like distances: a prime, so that their
+	// blocks do not push out each other.
+	FILE_BLOCKS = 383,
 	// Larger pieces of a process would fail at the first page that cannot be read.
 	MEMORY_BLOCK_BYTES = 4 << 10,
 	MEMORY_BLOCKS = 2048,
@@ -30,7 +32,7 @@ enum {
 };
 
 struct block {
-	uint64_t index;
+	uint64_t index, start;
 	size_t len; ///< bytes that are there
 	bool valid;
 	uint8_t *data;
@@ -213,10 +215,18 @@ static const struct block *get_block(struct source *src, uint64_t offset, uint64
 		b->len = n < 0 ? 0 : (size_t)n;
 		src->bytes_read += b->len;
 		b->index = index;
+		b->start = *ret_start;
 		b->valid = true;
 	}
 	src->last = b;
 	return b;
+}
+
+const void *source_at_hand(const struct source *src, uint64_t offset, size_t len)
+{
+	const struct block *b = src->last;
+	uint64_t at = b ? offset - b->start : 0;
+	return b && offset >= b->start && len <= b->len && at <= b->len - len ? b->data + at : NULL;
 }
 
 size_t source_read(struct source *src, uint64_t offset, void *buf, size_t len)

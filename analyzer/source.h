@@ -34,6 +34,9 @@ DEFINE_CLEANUP(struct source *, source_destroy);
 uint64_t source_size(const struct source *src);
 /// Reads up to @len bytes; fewer at the end of the file or before what cannot be read, 0 for none.
 size_t source_read(struct source *src, uint64_t offset, void *buf, size_t len);
+/// The same bytes where they are already, if that is the block that was read last; NULL if not.
+/// Borrowed until the next read.
+const void *source_at_hand(const struct source *src, uint64_t offset, size_t len);
 /// The same for what is far from all else that is read: of a plain file no more than that is read.
 size_t source_read_once(struct source *src, uint64_t offset, void *buf, size_t len);
 /// How much was read from the file so far, decompressed: what reading costs.

@@ -43,6 +43,14 @@ static void check(struct source *src, uint64_t offset, size_t len, size_t want)
 	for (size_t i = want; i < len + 1; i++)
 		assert_int_equal(buf[i], 0xa5); // nothing behind it is touched
 	free(buf);
+	if (!want || want < len)
+		return;
+	// The block with the last byte is the one that is at hand, and nothing behind its end.
+	const uint8_t *last = source_at_hand(src, offset + want - 1, 1);
+	assert_non_null(last);
+	assert_int_equal(*last, byte_at(offset + want - 1));
+	assert_null(source_at_hand(src, offset + want - 1, (size_t)32 << 20));
+	assert_null(source_at_hand(src, UINT64_MAX, 2));
 }
 
 /// What is read once is the same, and costs as much as is read unless it is there already.
