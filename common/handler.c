@@ -237,6 +237,7 @@ static void note_boot(const char *root, struct handler_notes *notes)
 			     "procsnap's file in sysctl.d; remove that line, or procsnap does not "
 			     "stay",
 			     winner->file, winner->number);
+	handler_note_rival(root, notes);
 }
 
 // ---- install -------------------------------------------------------------------------------

@@ -92,6 +92,8 @@ static void judge_boot(const char *root, struct handler_status *status)
 			     "at the next boot procsnap is not the handler: '%s', line %zu, makes "
 			     "kernel.core_pattern '%s'",
 			     winner->file, winner->number, winner->value);
+	if ((ours && stays) || ours_at_boot)
+		handler_note_rival(root, &status->problems);
 	if (!ours && ours_at_boot)
 		handler_note(&status->problems,
 			     "at the next boot procsnap is the handler: '%s', line %zu, says so",

@@ -413,6 +413,33 @@ fs.suid_dumpable=2" ]
 	bad 1 'at the next boot'
 }
 
+@test "a service that becomes the handler after sysctl.d was read: told, if it is enabled" {
+	machine
+	local service=systemd-coredumpd.service
+	handler install
+	mkdir -p "$R/usr/lib/systemd/system/sysinit.target.wants" "$R/etc/systemd/system/multi-user.target.wants"
+	: >"$R/usr/lib/systemd/system/$service"
+	handler status
+	good
+	ln -s /usr/lib/systemd/system/$service "$R/etc/systemd/system/multi-user.target.wants/$service"
+	handler status
+	bad 1 "at the next boot procsnap is not the handler: $service"
+	handler install
+	good
+	[[ $output == *"systemctl disable --now $service"* ]]
+	mv "$R/etc/systemd/system/multi-user.target.wants/$service" \
+		"$R/usr/lib/systemd/system/sysinit.target.wants"
+	handler status
+	bad 1 "$service"
+	ln -s /dev/null "$R/etc/systemd/system/$service"
+	handler status
+	good
+	rm "$R/etc/systemd/system/$service"
+	handler uninstall
+	handler status
+	[[ $output != *"$service"* ]]
+}
+
 @test "sysctl.d: systemd-sysctl itself takes ours" {
 	machine
 	local sysctl=/lib/systemd/systemd-sysctl
