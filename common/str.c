@@ -92,14 +92,31 @@ const char *snap_line_value(const char *text, const char *key)
 	return NULL;
 }
 
-int snap_line_kib(const char *text, const char *key, uint64_t *ret_bytes)
+int snap_take_u64(const char **p, uint64_t *ret)
+{
+	char digits[24];
+	const char *s = *p + strspn(*p, " \t");
+	size_t len = strspn(s, "0123456789");
+	if (len >= sizeof(digits))
+		return -ERANGE;
+	memcpy(digits, s, len);
+	digits[len] = '\0';
+	int r = snap_parse_u64(digits, ret);
+	if (r == 0)
+		*p = s + len;
+	return r;
+}
+
+int snap_line_u64(const char *text, const char *key, uint64_t *ret)
 {
 	const char *value = snap_line_value(text, key);
-	_cleanup_free_ char *digits = value ? strndup(value, strspn(value, "0123456789")) : NULL;
+	return value ? snap_take_u64(&value, ret) : -ENOENT;
+}
+
+int snap_line_kib(const char *text, const char *key, uint64_t *ret_bytes)
+{
 	uint64_t kib = 0;
-	if (!digits)
-		return value ? -ENOMEM : -ENOENT;
-	int r = snap_parse_u64(digits, &kib);
+	int r = snap_line_u64(text, key, &kib);
 	if (r == 0 && kib > UINT64_MAX / 1024)
 		r = -ERANGE;
 	if (r == 0)

@@ -123,13 +123,9 @@ struct snap_error *sysctl_read_all(const char *root, struct sysctl_values *ret)
 /// "6.17.3-generic" is at least 6.17.
 static bool is_at_least(const char *release, uint64_t major, uint64_t minor)
 {
-	size_t n = strspn(release, "0123456789");
-	_cleanup_free_ char *first = strndup(release, n);
-	const char *rest = release + n + (release[n] == '.');
-	_cleanup_free_ char *second = strndup(rest, strspn(rest, "0123456789"));
 	uint64_t a, b;
-	return first && second && snap_parse_u64(first, &a) == 0 &&
-	       snap_parse_u64(second, &b) == 0 && (a > major || (a == major && b >= minor));
+	return snap_take_u64(&release, &a) == 0 && *release++ == '.' &&
+	       snap_take_u64(&release, &b) == 0 && (a > major || (a == major && b >= minor));
 }
 
 bool sysctl_has_coredump_socket(const char *root)

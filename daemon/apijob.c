@@ -197,12 +197,9 @@ static uint64_t guess_bytes(const struct pidref *ref)
 		return 0;
 	static const char *const keys[] = { "VmRSS:", "VmSwap:" };
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		const char *value = snap_line_value(text, keys[i]);
-		_cleanup_free_ char *digits = value ? strndup(value, strspn(value, "0123456789")) :
-						      NULL;
-		uint64_t kib;
-		if (digits && snap_parse_u64(digits, &kib) == 0)
-			sum += kib << 10;
+		uint64_t bytes;
+		if (snap_line_kib(text, keys[i], &bytes) == 0)
+			sum += bytes;
 	}
 	return sum;
 }

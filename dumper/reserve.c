@@ -33,9 +33,8 @@ enum {
 
 static uint64_t vmstat_pages(const char *text, const char *key)
 {
-	const char *p = snap_line_value(text, key);
 	uint64_t pages = 0;
-	return p && snap_parse_u64(p, &pages) == 0 ? pages : 0;
+	return snap_line_u64(text, key, &pages) == 0 ? pages : 0;
 }
 
 uint64_t reserve_dirty_room(void)

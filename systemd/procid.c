@@ -217,20 +217,6 @@ static int read_fds(struct procid *id, const struct place *at)
 	return 0;
 }
 
-/// The next number of a line of /proc; false when there is none.
-static bool take_number(const char **p, uint64_t *ret)
-{
-	char digits[24];
-	*p += strspn(*p, " \t");
-	size_t len = strspn(*p, "0123456789");
-	if (!len || len >= sizeof(digits))
-		return false;
-	memcpy(digits, *p, len);
-	digits[len] = '\0';
-	*p += len;
-	return snap_parse_u64(digits, ret) == 0;
-}
-
 /// Reads "Uid:" or "Gid:" of status: real, effective, saved and of the file system.
 static bool parse_ids(const char *status, const char *key, uint32_t *ret_real, bool *ret_same)
 {
@@ -239,7 +225,7 @@ static bool parse_ids(const char *status, const char *key, uint32_t *ret_real, b
 	if (!line)
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(v); i++)
-		if (!take_number(&line, &v[i]) || v[i] > UINT32_MAX)
+		if (snap_take_u64(&line, &v[i]) < 0 || v[i] > UINT32_MAX)
 			return false;
 	*ret_real = (uint32_t)v[0];
 	*ret_same = v[0] == v[1] && v[0] == v[2] && v[0] == v[3];
@@ -260,7 +246,8 @@ static bool belongs_to(const struct place *at, uid_t uid, gid_t gid)
 	if (procfolder_read(at->dirfd, "owner", OWNER_MAX, &text) != 0 || !text.len)
 		return false;
 	const char *p = text.data;
-	return take_number(&p, &user) && take_number(&p, &group) && user == uid && group == gid;
+	return snap_take_u64(&p, &user) == 0 && snap_take_u64(&p, &group) == 0 && user == uid &&
+	       group == gid;
 }
 
 /// Finds out whose process it is, and whether it may be shown to him.
@@ -281,17 +268,16 @@ static void find_ids(struct procid *id, const struct place *at)
 	// "NSpid: 4711 12 1": what it is called in its own namespace comes last.
 	const char *line = snap_line_value(status, "NSpid:");
 	uint64_t pid;
-	while (line && take_number(&line, &pid))
+	while (line && snap_take_u64(&line, &pid) == 0)
 		id->ns_pid = (pid_t)pid;
 }
 
 static void find_rlimit_core(struct procid *id)
 {
 	const char *limits = procid_text(id, PROCID_PROC_LIMITS);
-	const char *line = limits ? snap_line_value(limits, "Max core file size") : NULL;
 	uint64_t bytes;
 	id->rlimit_core = UINT64_MAX; // also what "unlimited" means
-	if (line && take_number(&line, &bytes))
+	if (limits && snap_line_u64(limits, "Max core file size", &bytes) == 0)
 		id->rlimit_core = bytes;
 }
 
@@ -308,7 +294,7 @@ static int find_start(struct procid *id, const struct place *at)
 		p = p ? p + 1 : NULL;
 	}
 	uint64_t ticks;
-	if (p && take_number(&p, &ticks))
+	if (p && snap_take_u64(&p, &ticks) == 0)
 		id->start_ticks = ticks;
 	return 0;
 }

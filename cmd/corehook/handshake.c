@@ -112,19 +112,12 @@ static int say(int sock, uint64_t mask)
 /// Soft limit of "Max core file size" in /proc/PID/limits; UINT64_MAX: none, or not known.
 static uint64_t read_rlimit(const struct pidref *ref)
 {
-	static const char key[] = "Max core file size";
 	_cleanup_free_ char *text = NULL;
+	uint64_t value;
 	_cleanup_close_ int piddir = pidref_open_proc(ref);
 	if (piddir < 0 || snap_read_file_at(piddir, "limits", LIMITS_MAX, &text) < 0)
 		return UINT64_MAX;
-	const char *line = strstr(text, key);
-	if (!line)
-		return UINT64_MAX;
-	line += sizeof(key) - 1;
-	line += strspn(line, " ");
-	_cleanup_free_ char *digits = strndup(line, strspn(line, "0123456789"));
-	uint64_t value;
-	return digits && snap_parse_u64(digits, &value) == 0 ? value : UINT64_MAX;
+	return snap_line_u64(text, "Max core file size", &value) == 0 ? value : UINT64_MAX;
 }
 
 /// A field behind the name in the text of /proc/PID/stat; 0 when there is none.
@@ -136,8 +129,7 @@ static uint64_t stat_field(const char *text, int field)
 		p = strchr(p, ' ');
 		p = p ? p + 1 : NULL;
 	}
-	_cleanup_free_ char *digits = p ? strndup(p, strspn(p, "0123456789")) : NULL;
-	return digits && snap_parse_u64(digits, &value) == 0 ? value : 0;
+	return p && snap_take_u64(&p, &value) == 0 ? value : 0;
 }
 
 /// What the core would tell: as soon as a process dumps core, its status is what has ended it.

@@ -36,9 +36,7 @@ static uint64_t read_cache(int dir)
 	uint64_t bytes = 0;
 	if (snap_read_file_at(dir, "memory.stat", STATUS_MAX, &text) < 0)
 		return 0;
-	const char *value = snap_line_value(text, "inactive_file");
-	_cleanup_free_ char *digits = value ? strndup(value, strspn(value, "0123456789")) : NULL;
-	return digits && snap_parse_u64(digits, &bytes) == 0 ? bytes : 0;
+	return snap_line_u64(text, "inactive_file ", &bytes) == 0 ? bytes : 0;
 }
 
 /// "max" is no number, and no limit.

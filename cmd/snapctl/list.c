@@ -54,17 +54,16 @@ static void print_help(void)
 /// "2h": so long ago. snap_parse_duration_ns() knows no hours and days.
 static bool parse_ago(const char *text, uint64_t *ret_usec)
 {
-	_cleanup_free_ char *digits = strndup(text, strspn(text, "0123456789"));
 	uint64_t n;
 	static const struct {
 		const char *unit;
 		uint64_t seconds;
 	} units[] = { { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { "w", 604800 } };
 	uint64_t now = snap_clock_ns(CLOCK_REALTIME) / 1000;
-	if (!digits || snap_parse_u64(digits, &n) < 0)
+	if (snap_take_u64(&text, &n) < 0)
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strcmp(text + strlen(digits), units[i].unit) != 0 ||
+		if (strcmp(text, units[i].unit) != 0 ||
 		    n > now / 1000000 / units[i].seconds)
 			continue;
 		*ret_usec = now - n * units[i].seconds * 1000000;

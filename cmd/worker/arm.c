@@ -248,9 +248,7 @@ static bool core_limit(const struct arming *a, uint64_t *ret)
 	_cleanup_free_ char *text = NULL;
 	if (snap_read_file_at(a->piddir, "limits", FILE_MAX_BYTES, &text) < 0)
 		return false;
-	const char *p = snap_line_value(text, "Max core file size");
-	_cleanup_free_ char *digits = p ? strndup(p, strspn(p, "0123456789")) : NULL;
-	return digits && snap_parse_u64(digits, ret) == 0;
+	return snap_line_u64(text, "Max core file size", ret) == 0;
 }
 
 /// Would the kernel write a core as for any process? Files of one that is not dumpable are root's.

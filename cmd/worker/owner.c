@@ -14,13 +14,10 @@ static uint64_t single_id(const char *status, const char *key)
 	const char *p = snap_line_value(status, key);
 	uint64_t first = UINT64_MAX;
 	for (int i = 0; p && i < 4; i++) {
-		_cleanup_free_ char *digits = strndup(p, strspn(p, "0123456789"));
 		uint64_t id;
-		if (!digits || snap_parse_u64(digits, &id) < 0 || (i && id != first))
+		if (snap_take_u64(&p, &id) < 0 || (i && id != first))
 			return UINT64_MAX;
 		first = id;
-		p += strlen(digits);
-		p += strspn(p, "\t");
 	}
 	return first;
 }

@@ -149,6 +149,26 @@ static void test_line_value(void **state _unused_)
 	assert_true(snap_line_kib("A:\t 3 kB\nB:\tx\n", "B:", &bytes) < 0);
 	assert_int_equal(snap_line_kib("C: 18014398509481984 kB\n", "C:", &bytes), -ERANGE);
 	assert_int_equal(bytes, 3072);
+	const char *p = "\t 12 x";
+	uint64_t n = 4711;
+	assert_int_equal(snap_take_u64(&p, &n), 0);
+	assert_int_equal(n, 12);
+	assert_string_equal(p, " x");
+	assert_true(snap_take_u64(&p, &n) < 0);
+	assert_string_equal(p, " x"); // not moved
+	p = "18446744073709551615.";
+	assert_int_equal(snap_take_u64(&p, &n), 0);
+	assert_true(n == UINT64_MAX && *p == '.');
+	p = "18446744073709551616";
+	assert_int_equal(snap_take_u64(&p, &n), -ERANGE);
+	p = "000000000000000000000000000000000000000001";
+	assert_int_equal(snap_take_u64(&p, &n), -ERANGE);
+	p = "-1";
+	assert_int_equal(snap_take_u64(&p, &n), -EINVAL);
+	assert_int_equal(snap_line_u64("A 7.5\nB x\n", "A ", &n), 0);
+	assert_int_equal(n, 7);
+	assert_int_equal(snap_line_u64("A 7.5\nB x\n", "B ", &n), -EINVAL);
+	assert_int_equal(snap_line_u64("A 7.5\nB x\n", "C ", &n), -ENOENT);
 	assert_null(snap_line_value(text, "Tracer:"));
 	assert_null(snap_line_value(text, "ast:"));
 	assert_null(snap_line_value("", "A:"));
