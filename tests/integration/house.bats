@@ -272,7 +272,7 @@ who_includes() {
 	same law "analyzer/go/dwsections.c
 analyzer/source.c
 cmd/snapctl/unpack.c
-dumper/sink_zstd.c" found "$(who_includes 'zstd' | sort)"
+dumper/zstframes.c" found "$(who_includes 'zstd' | sort)"
 	same law "analyzer/sandbox.c" found "$(who_includes seccomp)"
 	same law "analyzer/sandbox.c
 daemon/privilege.c
