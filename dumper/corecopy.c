@@ -21,7 +21,7 @@ enum {
 	PIECE_MIN_BYTES = 1 << 20,
 	PIECE_MAX_BYTES = 64 << 20,
 	PIECES_A_THREAD = 16,
-	RANGES = MEMSOURCE_MANY,
+	RANGES = CORE_RANGES,
 	// What is worth being read together with others.
 	SMALL_BYTES = 64 << 10,
 	DIRECT_THREADS = 2,
@@ -39,14 +39,6 @@ static void fail(struct core *c, struct snap_error *err)
 	(void)pthread_mutex_unlock(&c->lock);
 	snap_error_destroy(err);
 }
-
-struct piece {
-	const struct snap_mapping *map;
-	uint64_t start, end; ///< addresses
-	uint64_t offset; ///< of start, in the file
-	bool held; ///< the file has something there
-	enum priority priority;
-};
 
 static struct piece piece_of(const struct core *c, size_t span, uint64_t offset, uint64_t len)
 {
@@ -189,10 +181,21 @@ static int write_pages(int fd, const struct piece *piece, const char *buf, size_
 			     pages_write(fd, buf, len, offset);
 }
 
+/// Where the byte of the file at @offset lands. What nothing is read into is zeros.
+static char *land(struct landing *landing, uint64_t offset)
+{
+	if (!landing->used)
+		memset(landing->buf, 0, landing->len);
+	landing->used = true;
+	return landing->buf + (offset - landing->offset);
+}
+
 /// What the file has of [@start, @end) is not so any more.
 static void clear(struct core *c, const struct piece *piece, uint64_t start, uint64_t end)
 {
 	uint64_t offset = piece->offset + (start - piece->start);
+	if (piece->landing && piece->landing->used) // by a read that failed, perhaps
+		memset(land(piece->landing, offset), 0, end - start);
 	if (!piece->held)
 		return;
 	if (c->reserve)
@@ -200,6 +203,14 @@ static void clear(struct core *c, const struct piece *piece, uint64_t start, uin
 	int r = c->reserve ? 0 : reserve_erase(c->fd, offset, offset + (end - start));
 	if (r < 0)
 		fail(c, core_write_error(-r));
+}
+
+/// Copies as copy_some(), but to where a piece lands.
+static ssize_t copy_to_landing(struct core *c, const struct piece *piece, enum mem_kind kind,
+			       uint64_t addr, size_t len, uint64_t offset)
+{
+	ssize_t n = read_pages(c, piece, kind, addr, land(piece->landing, offset), len);
+	return n > 0 && !take_room(c, (size_t)n) ? write_failed(c, ENOSPC) : n;
 }
 
 /**
@@ -212,6 +223,8 @@ static ssize_t copy_some(struct core *c, const struct piece *piece, enum mem_kin
 			 uint64_t addr, size_t len, uint64_t offset, char *buf)
 {
 	uint64_t room = UINT64_MAX;
+	if (piece->landing)
+		return copy_to_landing(c, piece, kind, addr, len, offset);
 	char *place = c->reserve ? reserve_find(c->reserve, offset, &room) : NULL;
 	// What is spilled is written last, when there may be no room any more.
 	// Not so in a core that may become partial, but for one whose blocks are there already.
@@ -368,8 +381,8 @@ static int copy_ranges(struct core *c, const struct piece *piece, char *buf,
 	return 0;
 }
 
-static int copy_piece(struct core *c, const struct piece *piece, char *buf,
-		      struct mem_range *ranges, uint64_t *ret_addr)
+int core_copy_piece(struct core *c, const struct piece *piece, char *buf,
+		    struct mem_range *ranges, uint64_t *ret_addr)
 {
 	for (uint64_t addr = piece->start; addr < piece->end;) {
 		*ret_addr = addr;
@@ -397,14 +410,19 @@ static bool is_others(const struct core *c, const struct piece *piece, uint64_t 
 	       range.kind == MEM_HELD && range.end == piece->end;
 }
 
+void core_miss_piece(struct core *c, const struct piece *piece, uint64_t addr)
+{
+	gaps_add(&c->gaps, addr, piece->end, GAP_ABORTED);
+	clear(c, piece, addr, piece->end); // whatever it was, it is from another moment
+}
+
 /// A copy that could not be completed: an error, or gaps where partial cores are wanted.
 static void give_up(struct core *c, const struct piece *piece, uint64_t addr, int errnum)
 {
 	if (c->flags & CORE_KEEP_PARTIAL) {
 		if (is_others(c, piece, addr))
 			return;
-		gaps_add(&c->gaps, addr, piece->end, GAP_ABORTED);
-		clear(c, piece, addr, piece->end); // whatever it was, it is from another moment
+		core_miss_piece(c, piece, addr);
 		return;
 	}
 	if (errnum == ESRCH)
@@ -431,7 +449,7 @@ static void copy_pieces(struct core *c, bool from_end)
 		if (r == 0 && c->abort)
 			r = -ECANCELED;
 		if (r == 0)
-			r = copy_piece(c, &piece, buf, ranges, &addr);
+			r = core_copy_piece(c, &piece, buf, ranges, &addr);
 		if (r < 0)
 			give_up(c, &piece, addr, -r); // and so for all that is left
 		end_piece(c, from_end);

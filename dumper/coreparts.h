@@ -12,8 +12,8 @@
 /**
  * DOC: What the files of a core share
  *
- * core.c lays it out, corecopy.c copies the memory, corehead.c writes headers and notes. For nobody
- * else.
+ * core.c lays it out, corecopy.c copies the memory, corehead.c writes headers and notes; pack.c has
+ * frames in place of a file. For nobody else.
  */
 
 struct core {
@@ -61,6 +61,37 @@ static inline bool core_is64(const struct core *c)
 {
 	return c->snap->process.machine.elf_class == ELFCLASS64;
 }
+
+/// Memory that becomes a part of the file, in place of the file.
+struct landing {
+	char *buf;
+	uint64_t offset; ///< in the file
+	size_t len;
+	bool used; ///< something was read; before, nobody has written to buf
+};
+
+/// Memory that is copied by one thread.
+struct piece {
+	const struct snap_mapping *map;
+	uint64_t start, end; ///< addresses
+	uint64_t offset; ///< of start, in the file
+	bool held; ///< the file has something there
+	enum priority priority;
+	struct landing *landing; ///< where it goes; NULL: to the file
+};
+
+enum { CORE_RANGES = MEMSOURCE_MANY };
+
+/**
+ * Copies one piece; what cannot be read becomes gaps. @buf is for what is written to a file, NULL
+ * for a landing; @ranges has CORE_RANGES. @ret_addr is the address it got to.
+ *
+ * Returns 0, or a negative errno that ends all copying. For any thread.
+ */
+int core_copy_piece(struct core *core, const struct piece *piece, char *buf,
+		    struct mem_range *ranges, uint64_t *ret_addr);
+/// All of that copy from @addr on is missing, and a gap.
+void core_miss_piece(struct core *core, const struct piece *piece, uint64_t addr);
 
 /// The core could not be written, because of @errnum.
 struct snap_error *core_write_error(int errnum);
