@@ -113,7 +113,7 @@ static struct snap_error *skip(int out, uint64_t len, struct zsttable *table)
 		uint64_t rest = one - sizeof(head);
 		if (r < 0 || at < 0 || lseek(out, (off_t)rest, SEEK_CUR) < 0)
 			return core_write_error(r < 0 ? -r : errno);
-		// It was set aside. Where that is not possible it stays, which is a waste and no error.
+		// It was set aside. Where it has to stay, that is a waste and no error.
 		if (rest)
 			(void)fallocate(out, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
 					(off_t)rest);
@@ -183,7 +183,7 @@ struct snap_error *core_pack(struct core *c, const struct packing *p)
 		job.max_bytes = p->max_bytes - less;
 	c->source = p->source;
 	c->flags = CORE_KEEP_PARTIAL;
-	// Others may fill the disk meanwhile. A file system that cannot set room aside takes it later.
+	// Others may fill the disk meanwhile. Where room cannot be set aside, it is taken later.
 	if ((fallocate(p->out, 0, 0, (off_t)room) < 0 && errno != EOPNOTSUPP) ||
 	    lseek(p->out, (off_t)room, SEEK_SET) < 0)
 		return core_write_error(errno);

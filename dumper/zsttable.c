@@ -114,7 +114,7 @@ struct snap_error *zsttable_read(int fd, struct zsttable *ret, uint64_t *ret_sta
 	if (size < overhead ||
 	    snap_pread_full(fd, bytes, sizeof(bytes), size - sizeof(bytes)) != sizeof(bytes) ||
 	    span_u32(&footer, 5) != (uint32_t)SEEKABLE_MAGIC)
-		return snap_error_new(SNAP_FAILED, "the compressed core was not written to its end");
+		return snap_error_new(SNAP_FAILED, "the packed core was not written to its end");
 	uint64_t n = span_u32(&footer, 0), len = n * sizeof(struct zsttable_entry);
 	// Of our own files only, which have no checksums there.
 	if (n > ZSTTABLE_FRAMES_MAX || len > size - overhead || bytes[4] & CHECKSUM_FLAG)

@@ -10,8 +10,8 @@
  * DOC: The seek table of a compressed core
  *
  * Where each frame of a file in the seekable zstd format begins (facebook/zstd
- * contrib/seekable_format). It is a skippable frame at the end of the file, which other readers step
- * over. A file that has none was not written to its end.
+ * contrib/seekable_format). It is a skippable frame at the end of the file, which other readers
+ * step over. A file that has none was not written to its end.
  *
  * A frame of no bytes, decompressed, is a skippable one itself: room that was left over.
  */
