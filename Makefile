@@ -176,7 +176,7 @@ $(BUILD)/procsnap-worker: $(call obj,cmd/procsnap-worker.c $(wildcard cmd/worker
 $(BUILD)/procsnap-corehook: $(call obj,cmd/procsnap-corehook.c $(wildcard cmd/corehook/*.c)) \
 		$(BUILD)/libptrace.a $(BUILD)/libdumper.a $(BUILD)/libcommon.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COMMON_LIBS) $(ZSTD_LIBS)
 
 $(BUILD)/procsnap-analyze: $(call obj,cmd/procsnap-analyze.c) $(BUILD)/libanalyzer.a \
 		$(BUILD)/libcommon.a

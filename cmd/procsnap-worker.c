@@ -56,7 +56,7 @@ struct worker {
 	struct job job;
 	struct pidref ref;
 	int spool, output;
-	int stacks; ///< of JOB_FINISH, else -EBADF
+	int stacks, part; ///< of JOB_FINISH, else -EBADF
 	struct json *message; ///< that the job came in
 	struct json *go; ///< what the Go analyzer found, or NULL
 	struct capture *capture;
@@ -402,7 +402,7 @@ static struct snap_error *copy_afterwards(struct worker *w, struct snapshot *sna
 static void summarize(struct worker *w, struct snapshot *snap)
 {
 	w->phase = "analysing";
-	struct snap_error *err = attach_summary(w->spool, &w->ref, NULL, &w->go);
+	struct snap_error *err = attach_summary(w->spool, w->spool, &w->ref, NULL, &w->go);
 	if (err)
 		snapshot_warn(snap, "no summary of goroutines is attached: %s", err->message);
 	snap_error_destroy(err);
@@ -544,7 +544,7 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 	if (w->job.flags & JOB_FINISH)
 		return finish(&(struct delivery){ &w->job, w->spool, w->output, cpus_to_copy(),
 						  on_phase, on_progress, w },
-			      w->stacks, ret);
+			      w->stacks, w->part, ret);
 	const struct capture_options options = { .max_pause_ns = w->job.max_pause_ns,
 						 .stall_ns = STALL_NS };
 	struct snap_error *err = capture_create(&w->ref, &options, &w->capture);
@@ -621,6 +621,7 @@ static struct snap_error *receive_job(struct worker *w)
 	w->output = fds[JOB_FD_OUTPUT];
 	if (w->job.flags & JOB_FINISH) {
 		w->stacks = fds[JOB_FD_STACKS];
+		w->part = fds[JOB_FD_PART];
 		return NULL;
 	}
 	r = pidref_from_fd(fds[JOB_FD_PIDFD], &w->ref);
@@ -657,10 +658,12 @@ int main(int argc, char *argv[])
 		return SNAP_USAGE;
 	}
 	set_up_signals();
-	struct worker w = {
-		.ref = PIDREF_NULL, .reserve.fd = -EBADF, .spool = -EBADF, .output = -EBADF,
-		.stacks = -EBADF
-	};
+	struct worker w = { .ref = PIDREF_NULL,
+			    .reserve.fd = -EBADF,
+			    .spool = -EBADF,
+			    .output = -EBADF,
+			    .stacks = -EBADF,
+			    .part = -EBADF };
 	_cleanup_(json_destroyp) struct json *reply = NULL;
 	struct json *result = NULL;
 	struct snap_error *err = receive_job(&w);

@@ -22,6 +22,7 @@ enum job_fd {
 	JOB_FD_STACKS = JOB_FD_PIDFD, ///< instead, for JOB_FINISH: an empty file for them, JSON
 	JOB_FD_SPOOL, ///< empty regular file, read and write: the raw core is written there
 	JOB_FD_OUTPUT, ///< for JOB_STREAM and JOB_COMPRESS: where the sink writes
+	JOB_FD_PART, ///< for JOB_PACKED
 	JOB_FD_MAX,
 };
 
@@ -48,6 +49,10 @@ enum job_flags {
 	JOB_PRECOPY = 1U << 14, ///< in advance, or not at all
 	JOB_FORK = 1U << 15, ///< by a child of the process, or not at all
 	JOB_MODES = JOB_COPY | JOB_PRECOPY | JOB_FORK,
+	/// Of JOB_FINISH, with JOB_COMPRESS: the spool is a packed core (dumper/pack.h), which may be
+	/// used up, and JOB_FD_PART a raw core of the same process, which has not all of its memory
+	/// but its stacks.
+	JOB_PACKED = 1U << 16,
 };
 
 /// runtime/runtime1.go

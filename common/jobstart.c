@@ -49,11 +49,14 @@ struct snap_error *job_start(pid_t *ret_pid, int *ret_sock)
 	return NULL;
 }
 
-struct snap_error *job_send(int sock, const struct job *job, int pidfd, int spool, int output)
+_Static_assert((int)JOB_FD_MAX <= (int)IPC_MAX_FDS, "a message has room for all of them");
+
+struct snap_error *job_send(int sock, const struct job *job, const int fds[static JOB_FD_MAX])
 {
 	_cleanup_(json_destroyp) struct json *json = job_to_json(job);
-	int fds[JOB_FD_MAX] = { [JOB_FD_PIDFD] = pidfd, spool, output };
-	size_t n = output >= 0 ? 3 : spool >= 0 ? 2 : 1;
+	size_t n = JOB_FD_MAX;
+	while (n > 1 && fds[n - 1] < 0)
+		n--;
 	int r = ipc_send(sock, json, fds, n, 0);
 	return r < 0 && r != -EPIPE && r != -ECONNRESET ?
 		       snap_error_errno(SNAP_FAILED, -r, "cannot talk to procsnap-worker") :

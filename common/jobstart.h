@@ -9,8 +9,8 @@
  */
 struct snap_error *job_start(pid_t *ret_pid, int *ret_sock) _must_check_;
 /**
- * Sends @job with descriptors, which stay the caller's; @spool and @output are -EBADF where the job
- * needs none. A worker that is gone already is no error: its end tells why.
+ * Sends @job with descriptors, which stay the caller's; those at the end that the job does not need
+ * are negative. A worker that is gone already is no error: its end tells why.
  */
-struct snap_error *job_send(int sock, const struct job *job, int pidfd, int spool,
-			    int output) _must_check_;
+struct snap_error *job_send(int sock, const struct job *job, const int fds[static JOB_FD_MAX])
+	_must_check_;

@@ -372,6 +372,8 @@ static void on_hello(struct hook *hook, const char *folder, const struct json *m
 			       json_share(before) :
 			       crashes_decide(c, fd, facts, json_get(message, "place"));
 	json_set_u64(hook->answer, "memory_bytes", 0);
+	// It is compressed from the beginning, so whoever wants that not has none of it.
+	json_set_bool(hook->answer, "pack", c->manager->config->compress != 0);
 	hook->wants_memory = json_get_u64(message, "memory_bytes", 0);
 	// Who copies nothing need not wait, and without memory nobody.
 	if (crashask_drops(hook->answer) ||

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/binaries.h"
+#include "common/crashpacked.h"
 #include "common/fd.h"
 
 static const int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -63,6 +64,47 @@ struct json *crashfolder_read_json(int folder, const char *name, size_t max)
 int crashfolder_open_core(int folder)
 {
 	return open_file(folder, "core", O_RDWR);
+}
+
+int crashfolder_open_packed(int folder)
+{
+	return open_file(folder, CRASHPACKED_CORE, O_RDWR);
+}
+
+uint64_t crashfolder_packed_bytes(int folder)
+{
+	struct stat st;
+	return fstatat(folder, CRASHPACKED_CORE, &st, AT_SYMLINK_NOFOLLOW) < 0 ?
+		       0 :
+		       (uint64_t)st.st_blocks * 512;
+}
+
+int crashfolder_check_packed(int fd)
+{
+	// The first bytes of a frame, and the last ones of a seek table, which is written last.
+	static const uint8_t begin[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	static const uint8_t end[] = { 0xb1, 0xea, 0x92, 0x8f };
+	uint8_t bytes[sizeof(begin)] = { 0 };
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < (off_t)(sizeof(begin) + sizeof(end)))
+		return -EBADMSG;
+	ssize_t n = snap_pread_full(fd, bytes, sizeof(bytes), 0);
+	bool good = n == sizeof(bytes) && !memcmp(bytes, begin, sizeof(begin));
+	if (n >= 0)
+		n = snap_pread_full(fd, bytes, sizeof(bytes), (uint64_t)st.st_size - sizeof(end));
+	if (n < 0)
+		return (int)n;
+	return good && n == sizeof(bytes) && !memcmp(bytes, end, sizeof(end)) ? 0 : -EBADMSG;
+}
+
+void crashfolder_remove_packed(int folder)
+{
+	static const char *const names[] = { CRASHPACKED_CORE, CRASHPACKED_RESULT,
+					     CRASHPACKED_UNFINISHED };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		(void)unlinkat(folder, names[i], 0); // mostly there are none
 }
 
 uint64_t crashfolder_binaries_bytes(int folder)

@@ -26,6 +26,15 @@ struct json *crashfolder_read_json(int folder, const char *name, size_t max);
 char *crashfolder_read(int folder, const char *name, size_t max, size_t *ret_len);
 /// The core, to read and write; -errno.
 int crashfolder_open_core(int folder);
+/// The packed one (common/crashpacked.h), also when it is damaged; -errno.
+int crashfolder_open_packed(int folder);
+/// Bytes that it takes on the disk; 0: there is none.
+uint64_t crashfolder_packed_bytes(int folder);
+/// Is the file @fd a packed core, written to its end? 0, -EBADMSG, or another negative errno, which
+/// may pass.
+int crashfolder_check_packed(int fd);
+/// Removes it, or what a hook that was killed has left of it.
+void crashfolder_remove_packed(int folder);
 /// Bytes that the programs and libraries in it take on the disk, but for those that the store has,
 /// too (common/binaries.h).
 uint64_t crashfolder_binaries_bytes(int folder);

@@ -15,6 +15,7 @@
 
 #include "common/binaries.h"
 #include "common/clock.h"
+#include "common/crashpacked.h"
 #include "common/crashverdict.h"
 #include "common/fd.h"
 #include "daemon/crashask.h"
@@ -83,6 +84,8 @@ static void record_only(struct crashjob *job, const char *why)
 	manager_log(LOG_NOTICE, "process %d of user %u crashed by signal %d; there is no core: %s",
 		    job->cr.id->pid, job->cr.id->uid, crashrecord_signal(&job->cr), why);
 	// It may be what fills the disk, on which the record has to find room.
+	if (*job->name)
+		crashfolder_remove_packed(job->cr.folder);
 	if (*job->name && unlinkat(job->cr.folder, "core", 0) < 0 && errno != ENOENT)
 		manager_log(LOG_WARNING, "cannot remove the core of crash %s: %s", job->name,
 			    strerror(errno));
@@ -93,6 +96,12 @@ static void record_only(struct crashjob *job, const char *why)
 	forget(job);
 }
 
+/// A packed core stays compressed, whatever the configuration says by now.
+static bool is_compressed(const struct crashjob *job)
+{
+	return job->whole.packed || job->cr.manager->config->compress != 0;
+}
+
 /// The name that the dump will have, unless another has it by then; owned by the caller.
 static char *foretell_path(const struct crashjob *job)
 {
@@ -100,7 +109,7 @@ static char *foretell_path(const struct crashjob *job)
 	struct dumpname parts = { .uid = id->uid,
 				  .pid = id->pid,
 				  .usec = crashrecord_usec(&job->cr),
-				  .compressed = job->cr.manager->config->compress != 0 };
+				  .compressed = is_compressed(job) };
 	char name[DUMPNAME_MAX + 1], *path;
 	dumpname_set_comm(&parts, procid_text(id, PROCID_COMM));
 	(void)snprintf(parts.boot_id, sizeof(parts.boot_id), "%s", id->boot_id);
@@ -114,7 +123,8 @@ static char *foretell_path(const struct crashjob *job)
 /// that is too large would push out dumps that could stay.
 static uint64_t expected_bytes(const struct crashjob *job, const struct stat *core)
 {
-	return (uint64_t)core->st_blocks * 512 / (job->cr.manager->config->compress ? 4 : 1);
+	uint64_t bytes = (uint64_t)core->st_blocks * 512;
+	return job->whole.packed ? bytes : bytes / (is_compressed(job) ? 4 : 1);
 }
 
 /// Leaves the folder for another attempt. False when it has been there for too long, or when there
@@ -124,6 +134,10 @@ static bool keep_core(struct crashjob *job)
 	struct store_usage usage;
 	struct stat st;
 	if (fstatat(job->cr.folder, "core", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	uint64_t disk_bytes =
+		(uint64_t)st.st_blocks * 512 + crashfolder_packed_bytes(job->cr.folder);
+	if (job->whole.packed && fstat(job->whole.fd, &st) < 0)
 		return false;
 	struct snap_error *err = store_usage(job->cr.manager->store, &usage);
 	if (err) {
@@ -137,7 +151,7 @@ static bool keep_core(struct crashjob *job)
 	uint64_t binaries = crashfolder_binaries_bytes(job->cr.folder);
 	const struct crashkept_core core = { .name = job->name,
 					     .uid = job->cr.id->uid,
-					     .disk_bytes = (uint64_t)st.st_blocks * 512 + binaries,
+					     .disk_bytes = disk_bytes + binaries,
 					     .dump_bytes = expected_bytes(job, &st) + binaries };
 	return crashes_keep(job->crashes, &core, usage.limits.max_use);
 }
@@ -238,9 +252,25 @@ static struct snap_error *publish(struct crashjob *job, const struct json *made,
 
 static struct snap_error *start(struct crashjob *job, bool *ret_hopeless);
 
-/// The dump is made of what the hook has in memory.
+/// What the hook has packed, if it has.
+static void find_packed(struct crashjob *job)
+{
+	int fd = crashfolder_open_packed(job->cr.folder);
+	struct json *result =
+		fd < 0 ? NULL : crashfolder_read_json(job->cr.folder, CRASHPACKED_RESULT, JSON_MAX);
+	if (result) {
+		job->whole = (struct crashjob_whole){ .fd = fd, .result = result, .packed = true };
+		return;
+	}
+	snap_closep(&fd);
+	crashfolder_remove_packed(job->cr.folder);
+}
+
+/// The dump is made of what the hook has in memory, or has packed.
 static void use_whole(struct crashjob *job)
 {
+	if (job->whole.fd < 0)
+		find_packed(job);
 	if (job->whole.fd < 0)
 		return;
 	job->part_result = TAKE_PTR(job->cr.result);
@@ -255,11 +285,31 @@ static bool drop_whole(struct crashjob *job)
 {
 	if (job->whole.fd < 0)
 		return false;
+	if (job->whole.packed)
+		crashfolder_remove_packed(job->cr.folder); // its room is needed
 	crashjob_whole_deinit(&job->whole);
 	json_destroy(job->cr.result);
 	job->cr.result = TAKE_PTR(job->part_result);
 	job->attempt = 0;
 	return true;
+}
+
+/// Is @why something that may pass, and all of the core still there then?
+static bool whole_can_wait(const struct crashjob *job, const struct snap_error *why)
+{
+	return job->whole.packed && why->code == SNAP_NO_SPACE &&
+	       crashfolder_check_packed(job->whole.fd) == 0;
+}
+
+/// Starts with all of the core, or if that cannot be, with what the folder has.
+static struct snap_error *start_any(struct crashjob *job, bool *ret_hopeless)
+{
+	struct snap_error *err = start(job, ret_hopeless);
+	if (!err || whole_can_wait(job, err) || !drop_whole(job))
+		return err;
+	manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, err->message);
+	snap_error_destroy(err);
+	return start(job, ret_hopeless);
 }
 
 static void on_progress(void *userdata _unused_, size_t position _unused_,
@@ -304,8 +354,9 @@ static void on_end(void *userdata, const struct snap_error *err, struct json *ma
 		manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, why->message);
 		struct snap_error *again = NULL;
 		bool more = err && why->code != SNAP_NO_SPACE && ++job->attempt < ATTEMPTS;
-		if (more || drop_whole(job)) {
-			again = start(job, &hopeless);
+		bool waits = !hopeless && whole_can_wait(job, why);
+		if (more || (!waits && drop_whole(job))) {
+			again = start_any(job, &hopeless);
 			if (!again)
 				return;
 		}
@@ -330,7 +381,7 @@ static struct snap_error *begin_draft(struct crashjob *job, int core)
 		expected = MIN(expected, (uint64_t)part.st_blocks * 512);
 	struct store_request request = {
 		.uid = job->cr.id->uid,
-		.compressed = job->cr.manager->config->compress != 0,
+		.compressed = is_compressed(job),
 		.core_bytes = expected,
 	};
 	struct snap_error *err =
@@ -383,7 +434,9 @@ static struct snap_error *start(struct crashjob *job, bool *ret_hopeless)
 	struct job_run *run;
 	_cleanup_close_ int core = job->whole.fd >= 0 ? fcntl(job->whole.fd, F_DUPFD_CLOEXEC, 3) :
 							crashfolder_open_core(job->cr.folder);
-	int r = core < 0 ? core : check_core(core);
+	int r = core < 0	  ? core :
+		job->whole.packed ? crashfolder_check_packed(core) :
+				    check_core(core);
 	*ret_hopeless = r == -EBADMSG || r == -ELOOP;
 	if (core < 0)
 		return snap_error_errno(SNAP_FAILED, -r, "the core cannot be opened");
@@ -401,13 +454,15 @@ static struct snap_error *start(struct crashjob *job, bool *ret_hopeless)
 		.owner = owner,
 		.job = { .binaries = json_get_text(owner, "binaries"),
 			 .flags = JOB_FINISH | JOB_SYNC |
-				  (config->compress ? JOB_COMPRESS : JOB_STREAM) |
+				  (is_compressed(job) ? JOB_COMPRESS : JOB_STREAM) |
+				  (job->whole.packed ? JOB_PACKED : 0U) |
 				  (job->attempt ? JOB_NO_SUMMARY : 0U),
-			 .level = (int)config->compress,
+			 .level = (int)(config->compress ? config->compress : 1),
 			 .pid = job->cr.id->pid },
 		.ref = { .pid = job->cr.id->pid,
 			 .pidfd = fcntl(job->cr.stacks, F_DUPFD_CLOEXEC, 3) },
 		.spool = TAKE_FD(core),
+		.part = job->whole.packed ? crashfolder_open_core(job->cr.folder) : -EBADF,
 		.output = fcntl(job->draft->core, F_DUPFD_CLOEXEC, 3),
 		.uid = job->cr.id->uid,
 		.callbacks = { .progress = on_progress, .end = on_end },
@@ -486,12 +541,7 @@ static bool begin(struct crashjob *job)
 	remove_unfinished(job);
 	use_whole(job);
 	bool hopeless;
-	err = start(job, &hopeless);
-	if (err && drop_whole(job)) {
-		manager_log(LOG_WARNING, "the dump of crash %s: %s", job->name, err->message);
-		snap_error_destroy(err);
-		err = start(job, &hopeless);
-	}
+	err = start_any(job, &hopeless);
 	if (err)
 		give_up(job, err->message, hopeless);
 	bool begun = !err;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <errno.h>
+#include <stdbool.h>
 
 /**
  * DOC: From the folder of a crash to its dump
@@ -17,7 +18,8 @@
  * the name that the dump will have.
  *
  * A folder may have less than all of the core, and a hook all of it in memory
- * (cmd/corehook/take.h). Then the dump is made of that; if that fails, of what the folder has.
+ * (cmd/corehook/take.h), or compressed in the folder. Then the dump is made of that; if that fails,
+ * of what the folder has otherwise.
  */
 
 struct json;
@@ -27,8 +29,9 @@ struct crashes;
 struct crashjob;
 
 struct crashjob_whole {
-	int fd; ///< of the core; -EBADF: there is none in memory
+	int fd; ///< of the core; -EBADF: there is none
 	struct json *result; ///< what the hook says of it
+	bool packed; ///< it is in the folder, compressed (common/crashpacked.h); else in memory
 };
 
 #define CRASHJOB_WHOLE_NULL ((struct crashjob_whole){ .fd = -EBADF })

@@ -114,6 +114,7 @@ static const char *degraded(const struct crashrecord *cr, const struct crashreco
 		{ "stacks", json_get_bool(cr->result, "stacks_only", false) },
 		{ "stream", is_text(cr->result, "mode", "stream") },
 		{ "memory", json_get_bool(cr->result, "in_memory", false) },
+		{ "packed", json_get_bool(cr->result, "packed", false) },
 	};
 	if (!outcome->entry)
 		return outcome->path ? "later" : "record";
@@ -134,6 +135,9 @@ static size_t add_reasons(const struct crashrecord *cr, const char **warnings, s
 	if (json_get_bool(cr->result, "in_memory", false))
 		warnings[n++] = "the disk had no room for the raw core, which was kept in memory "
 				"until it was compressed";
+	if (json_get_bool(cr->result, "packed", false))
+		warnings[n++] = "neither disk nor memory had room for the raw core, which was "
+				"compressed while the process waited";
 	if (why_short &&
 	    strbuf_addf(lines, "the core has not all of the memory: %s", why_short) >= 0)
 		warnings[n++] = lines->data;

@@ -48,6 +48,8 @@ static void request_deinit(struct job_request *request)
 {
 	snap_closep(&request->spool);
 	snap_closep(&request->output);
+	if (request->job.flags & JOB_PACKED)
+		snap_closep(&request->part);
 	pidref_deinit(&request->ref);
 	json_destroy(request->owner);
 }
@@ -247,8 +249,10 @@ static struct snap_error *start(struct job_run *run)
 		err = watch(run);
 	}
 	if (!err)
-		err = job_send(run->sock, &request->job, request->ref.pidfd, request->spool,
-			       request->output);
+		err = job_send(run->sock, &request->job,
+			       (const int[JOB_FD_MAX]){
+				       request->ref.pidfd, request->spool, request->output,
+				       request->job.flags & JOB_PACKED ? request->part : -EBADF });
 	if (!err && timeout_ns != CONFIG_INFINITY)
 		set_timer(run, timeout_ns / 1000);
 	return err;

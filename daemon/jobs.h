@@ -29,6 +29,7 @@ struct job_request {
 	struct json *owner; ///< what `job` points into, or NULL
 	struct pidref ref; ///< the process; of JOB_FINISH, its number and JOB_FD_STACKS
 	int spool, output; ///< as job_send() takes them
+	int part; ///< of JOB_PACKED; others leave it as it is
 	uid_t uid; ///< who wants it; limits are by user
 	bool background; ///< for nobody in particular: everybody else's work comes first
 	struct job_request_callbacks {

@@ -119,7 +119,29 @@ struct copying {
 	uint64_t at; ///< in the input
 	uint64_t pos; ///< in the core
 	char *buf;
+	bool spoiled;
 };
+
+/// Without its table it is no core any more; it must not be taken for one when it has holes.
+static struct snap_error *spoil(struct copying *c)
+{
+	if (c->spoiled)
+		return NULL;
+	if (ftruncate(c->rp->in, (off_t)c->rp->in_end) < 0 || fdatasync(c->rp->in) < 0)
+		return write_error(errno);
+	c->spoiled = true;
+	return NULL;
+}
+
+/// Gives back what was copied: from the beginning on, since pages are given back whole.
+static struct snap_error *consume(struct copying *c)
+{
+	struct snap_error *err = spoil(c);
+	if (!err)
+		(void)fallocate(c->rp->in, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				(off_t)c->at);
+	return err;
+}
 
 static struct snap_error *copy_frame(struct copying *c, const struct zsttable_entry *entry)
 {
@@ -132,12 +154,9 @@ static struct snap_error *copy_frame(struct copying *c, const struct zsttable_en
 		return snap_error_oom();
 	c->at += entry->packed;
 	c->pos += entry->raw;
-	if (c->flags & SINK_CONSUME) // from its beginning on: pages are given back whole
-		(void)fallocate(c->rp->in, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-				(off_t)c->at);
 	if (c->progress)
 		c->progress->fn(c->progress->userdata, c->pos);
-	return NULL;
+	return c->flags & SINK_CONSUME ? consume(c) : NULL;
 }
 
 /// Copies the frames of segments that are whole, and has the head have what is left.
@@ -157,14 +176,6 @@ static struct snap_error *copy_frames(struct copying *c, bool all)
 	return err;
 }
 
-/// Without its table it is no core any more; it must not be taken for one when it has holes.
-static struct snap_error *spoil(const struct repack *rp)
-{
-	if (ftruncate(rp->in, (off_t)rp->in_end) < 0 || fdatasync(rp->in) < 0)
-		return write_error(errno);
-	return NULL;
-}
-
 struct snap_error *repack_write(struct repack *rp, int out, int level, uint32_t flags,
 				const struct sink_progress *progress)
 {
@@ -180,9 +191,7 @@ struct snap_error *repack_write(struct repack *rp, int out, int level, uint32_t 
 			     .table = &table,
 			     .at = rp->before_bytes,
 			     .pos = rp->head_bytes };
-	struct snap_error *err = flags & SINK_CONSUME ? spoil(rp) : NULL;
-	if (!err)
-		err = write_of_head(rp, 0, rp->head_bytes, out, level, &table);
+	struct snap_error *err = write_of_head(rp, 0, rp->head_bytes, out, level, &table);
 	if (!err)
 		err = copy_frames(&c, end == rp->size);
 	if (!err)

@@ -36,7 +36,7 @@ void repack_deinit(struct repack *repack);
  * Writes the core to @out, with what the head has become by now.
  *
  * With SINK_CONSUME the input gives its room to the output as that is written. Then it is no core
- * any more from the beginning on, whatever happens.
+ * any more from the first frame on, whatever happens.
  */
 struct snap_error *repack_write(struct repack *repack, int out, int level, uint32_t flags,
 				const struct sink_progress *progress) _must_check_;

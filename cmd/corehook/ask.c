@@ -104,6 +104,7 @@ static void ask(const struct crash *crash, const struct folder *folder, const st
 			ret->action = parse_action(action);
 			ret->max_bytes = json_get_u64(answer, "max_bytes", UINT64_MAX);
 			ret->memory_bytes = json_get_u64(answer, "memory_bytes", 0);
+			ret->pack = json_get_bool(answer, "pack", false);
 			ret->told = TAKE_PTR(answer);
 			return;
 		}

@@ -25,6 +25,9 @@
  * folder), with a descriptor of it. Between these the daemon may say "memory_bytes": N, and nothing
  * of the folder is taken up before the hook has said the last word or is gone.
  *
+ * "pack": true, from the daemon, says that a core for which there is no room may be compressed at
+ * once (cmd/corehook/packed.h).
+ *
  * A copier that goes on for one that was killed adds "answer": {...}, what that was told, so that
  * the crash is not counted twice.
  *
@@ -53,6 +56,7 @@ struct answer {
 	enum action action;
 	uint64_t max_bytes; ///< of memory in the core; UINT64_MAX: all
 	uint64_t memory_bytes; ///< that a core may take in memory; 0: none
+	bool pack; ///< may a core be compressed while it is read?
 	struct json *told; ///< by the daemon; NULL when there is none
 	int sock; ///< for ask_done(); -EBADF when there is no daemon
 };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/crashpacked.h"
 #include "common/fd.h"
 #include "common/procfolder.h"
 #include "patience.h"
@@ -196,16 +198,56 @@ void folder_remove_elsewhere(int fd, const char *path)
 	(void)rmdir(path);
 }
 
-int folder_open_core(const struct folder *folder)
+/// A file without a name, or of this name where the file system has no such files.
+static int open_unnamed(const struct folder *folder, const char *name)
 {
 	const int flags = O_RDWR | O_CLOEXEC;
 	int fd = openat(folder->fd, ".", flags | O_TMPFILE, 0600);
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return fd < 0 ? -errno : fd;
-	// A file system without unnamed files.
-	(void)unlinkat(folder->fd, "core", 0);
-	fd = openat(folder->fd, "core", flags | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	(void)unlinkat(folder->fd, name, 0);
+	fd = openat(folder->fd, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	return fd < 0 ? -errno : fd;
+}
+
+int folder_open_core(const struct folder *folder)
+{
+	folder_drop_unfinished(folder); // of a copier that was killed
+	return open_unnamed(folder, "core");
+}
+
+int folder_open_packed(const struct folder *folder)
+{
+	return open_unnamed(folder, CRASHPACKED_UNFINISHED);
+}
+
+void folder_drop_unfinished(const struct folder *folder)
+{
+	(void)unlinkat(folder->fd, CRASHPACKED_UNFINISHED, 0); // mostly there is none
+}
+
+static int give_packed_name(const struct folder *folder, int packed)
+{
+	char path[64];
+	struct stat st;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", packed);
+	bool named = fstat(packed, &st) == 0 && st.st_nlink;
+	int r = named ? renameat(folder->fd, CRASHPACKED_UNFINISHED, folder->fd, CRASHPACKED_CORE) :
+			linkat(AT_FDCWD, path, folder->fd, CRASHPACKED_CORE, AT_SYMLINK_FOLLOW);
+	return r < 0 ? -errno : 0;
+}
+
+struct snap_error *folder_keep_packed(const struct folder *folder, int packed,
+				      const struct json *result)
+{
+	int r = write_json(folder, CRASHPACKED_RESULT, result);
+	if (r == 0)
+		r = give_packed_name(folder, packed);
+	if (r == 0)
+		return NULL;
+	(void)unlinkat(folder->fd, CRASHPACKED_RESULT, 0);
+	return snap_error_errno(snap_code_from_errno(-r), -r, "cannot keep %s/%s", folder->name,
+				CRASHPACKED_CORE);
 }
 
 struct snap_error *folder_link_core(const struct folder *folder, int core)

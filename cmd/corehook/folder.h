@@ -14,6 +14,8 @@
  *   proc/    what /proc/PID said (common/procfolder.h)
  *   auxv     the auxiliary vector that is in the core
  *   core     the core, not compressed; missing when policy wanted none
+ *   core.zst, packed
+ *            all of the core, compressed, of which "core" has only a part (common/crashpacked.h)
  *   result   what the hook did and found, JSON
  *   binaries/ programs and libraries, if they are kept (cmd/corehook/binaries.h)
  * The hook holds a lock (flock) on the folder as long as it lives, so a folder with a dot that
@@ -45,6 +47,13 @@ int folder_write(const struct folder *folder, const char *name, const void *data
 int folder_open_core(const struct folder *folder);
 /// Gives @core, from folder_open_core(), its name.
 struct snap_error *folder_link_core(const struct folder *folder, int core) _must_check_;
+/// A file for a packed core, as folder_open_core().
+int folder_open_packed(const struct folder *folder);
+/// Gives @packed, from folder_open_packed(), its name, when @result is written.
+struct snap_error *folder_keep_packed(const struct folder *folder, int packed,
+				      const struct json *result) _must_check_;
+/// Removes what is left of a packed core that did not get its name.
+void folder_drop_unfinished(const struct folder *folder);
 /// Writes @result, in place of one before. All that is needed for a record is there then.
 struct snap_error *folder_write_result(const struct folder *folder,
 				       const struct json *result) _must_check_;

@@ -18,15 +18,21 @@ enum {
 	RECORDS_ROOM = 1 << 20, ///< a record is mostly less than 64 KiB
 };
 
-/// There must be room for what a worker makes of the core, too, which may be as large, and for the
-/// records of this crash and of others.
-uint64_t room_on_disk(int fd)
+/// But for the records of this crash and of others.
+uint64_t room_for_packed(int fd)
 {
 	struct statvfs st;
 	if (fstatvfs(fd, &st) < 0)
 		return UINT64_MAX;
 	uint64_t bytes = (uint64_t)st.f_bavail * st.f_frsize;
-	return bytes > RECORDS_ROOM ? (bytes - RECORDS_ROOM) / 64 * 31 : 0;
+	return bytes > RECORDS_ROOM ? bytes - RECORDS_ROOM : 0;
+}
+
+/// There must be room for what a worker makes of the core, too, which may be as large.
+uint64_t room_on_disk(int fd)
+{
+	uint64_t bytes = room_for_packed(fd);
+	return bytes == UINT64_MAX ? bytes : bytes / 64 * 31;
 }
 
 /// What the kernel will take back of the pages of files before it finds no memory.

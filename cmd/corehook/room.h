@@ -14,6 +14,8 @@
 
 /// Bytes that a raw core may have on the file system of @fd.
 uint64_t room_on_disk(int fd);
+/// Bytes that a packed core may have there, which will be all of the dump, beside a raw one.
+uint64_t room_for_packed(int fd);
 /// Bytes of memory that our control group, and those above it, have left; UINT64_MAX: any.
 uint64_t room_in_memory(void);
 /// The same for the group @path, as /proc/PID/cgroup has it, of the hierarchy below @mount.

@@ -27,6 +27,8 @@ struct share {
 	bool silent;
 	/// A copier has begun to copy the core into memory, too.
 	bool memory_tried;
+	/// A copier has begun to compress it while it reads.
+	bool pack_tried;
 	/// Calls that read memory and have ended.
 	atomic_uint_fast64_t calls;
 	/// The mappings, by their start, of those that have not; 0: none.

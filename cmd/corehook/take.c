@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "take.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,37 +10,19 @@
 #include "common/clock.h"
 #include "common/cpus.h"
 #include "common/fd.h"
-#include "common/str.h"
 #include "dumper/core.h"
 #include "dumper/priority.h"
 #include "dumper/stream.h"
+#include "packed.h"
 #include "patience.h"
-#include "patientmem.h"
 #include "ptrace/livemem.h"
 #include "room.h"
+#include "taking.h"
 
 enum {
 	CHUNK = 1 << 20,
 	// Of a core in memory: headers, and what the process has of files.
 	MEMORY_SPARE = 16 << 20,
-};
-
-static const char why_no_room[] = "the disk has room for";
-static const char why_stalled[] = "a file or somebody behind it did not answer";
-
-struct taking {
-	struct hook *hook;
-	struct head *head; ///< of the hook
-	int piddir;
-	struct livemem *mem; ///< NULL: the stream is read instead
-	bool stream_stalled; ///< and does not go on
-	const char *why_stream; ///< then
-	struct core *core;
-	int fd;
-	bool stacks_only;
-	uint64_t max_bytes; ///< of the core
-	const char *why_max; ///< who says so; NULL: nothing that is wanted is left out
-	uint64_t copy_ns;
 };
 
 static void open_memory(struct taking *t)
@@ -69,7 +49,7 @@ static void set_limit(struct taking *t, uint64_t max_bytes)
 {
 	uint64_t room = room_on_disk(t->fd);
 	t->max_bytes = MIN(max_bytes, room);
-	t->why_max = max_bytes <= room ? "its limit is" : why_no_room;
+	t->why_max = max_bytes <= room ? "its limit is" : taking_no_room;
 }
 
 /// The address space is mostly more than what the kernel will send.
@@ -84,58 +64,6 @@ static uint64_t take_stream(const struct taking *t)
 	bool first = !t->hook->share->stream_taken;
 	t->hook->share->stream_taken = true;
 	return first ? t->head->bytes.len : UINT64_MAX;
-}
-
-static void note_gaps(const struct taking *t, struct json *result)
-{
-	const struct gaps *gaps = core_gaps(t->core);
-	json_set_u64(result, "gap_bytes", gaps->bytes);
-	json_set_u64(result, "lost_bytes", gaps->lost_bytes);
-}
-
-static void note_limit(const struct taking *t, struct json *result)
-{
-	char text[64], bytes[16];
-	(void)snprintf(text, sizeof(text), "%s %s", t->why_max,
-		       snap_format_bytes(t->max_bytes, bytes));
-	json_set_text(result, "why_short", text);
-}
-
-/// Does something that it was waited for in vain lack in the core?
-static bool has_stalled(const struct taking *t)
-{
-	return t->stream_stalled || t->hook->share->n_avoided;
-}
-
-/// Why something is missing; of a core that nobody has cut it is the process that was killed.
-static void note_shortage(const struct taking *t, struct json *result)
-{
-	if (has_stalled(t))
-		json_set_text(result, "why_short", why_stalled);
-	else if (t->why_max && (t->stacks_only || core_gaps(t->core)->lost_bytes))
-		note_limit(t, result);
-}
-
-static void describe(const struct taking *t, struct json *result)
-{
-	const struct snap_machine *machine = &t->head->snap.process.machine;
-	json_set_text(result, "mode", t->head->snap.mode);
-	json_set_u64(result, "bits", machine->elf_class == ELFCLASS64 ? 64 : 32);
-	json_set_u64(result, "threads", t->head->snap.n_threads);
-	json_set_u64(result, "mappings", t->head->snap.n_mappings);
-	json_set_u64(result, "signal", (uint64_t)t->head->facts.signal);
-	json_set_u64(result, "si_code", (uint64_t)(uint32_t)t->head->facts.si_code);
-	json_set_u64(result, "fault_address", t->head->facts.fault_address);
-	json_set_u64(result, "pc", t->head->facts.pc);
-	json_set_u64(result, "realtime_ns", t->head->snap.realtime_ns);
-	json_set_u64(result, "copy_ns", t->copy_ns);
-	json_set_u64(result, "bytes", core_size(t->core));
-	if (t->why_stream)
-		json_set_text(result, "why_stream", t->why_stream);
-	if (t->stacks_only)
-		json_set_bool(result, "stacks_only", true);
-	note_gaps(t, result);
-	note_shortage(t, result);
 }
 
 static struct snap_error *keep_stacks(struct taking *t)
@@ -154,10 +82,7 @@ static struct snap_error *set_priorities(struct taking *t)
 
 static struct snap_error *copy_live(struct taking *t, uint32_t flags)
 {
-	// As long-lived as the threads that may never come back.
-	static struct patientmem mem;
-	patientmem_init(&mem, livemem_source(t->mem), t->hook->share);
-	return core_copy(t->core, &mem.source, t->fd, NULL, cpus_to_copy(), flags, NULL);
+	return core_copy(t->core, taking_memory(t), t->fd, NULL, cpus_to_copy(), flags, NULL);
 }
 
 static struct snap_error *copy_stream(struct taking *t, uint32_t flags)
@@ -215,13 +140,13 @@ static struct snap_error *copy_as_it_comes(struct taking *t, struct json *result
 		ssize_t n = snap_read_within(CRASH_STREAM_FD, buf, CHUNK, PATIENCE_MS);
 		if (n == -ETIMEDOUT) {
 			json_set_u64(result, "lost_bytes", 1); // at least
-			json_set_text(result, "why_short", why_stalled);
+			json_set_text(result, "why_short", taking_stalled);
 		}
 		if (n <= 0)
 			break;
 		if ((uint64_t)n > room) {
 			json_set_u64(result, "lost_bytes", 1); // at least
-			note_limit(t, result);
+			taking_note_limit(t, result);
 			break;
 		}
 		room -= (uint64_t)n;
@@ -251,15 +176,15 @@ static struct snap_error *take(struct taking *t, const struct answer *answer, st
 	(void)folder_write(&t->hook->folder, "auxv", snap->process.auxv, snap->process.auxv_size);
 	struct snap_error *err = copy(t, answer->action);
 	if (!err)
-		describe(t, result);
+		taking_describe(t, result);
 	return err;
 }
 
-/// Is there less in the core than memory could have?
-static bool wants_memory(const struct taking *t, const struct answer *answer)
+/// Is there less in the core than there could be elsewhere?
+static bool lacks_room(const struct taking *t)
 {
-	return answer->memory_bytes && t->mem && !t->stacks_only && t->why_max == why_no_room &&
-	       core_gaps(t->core)->lost_bytes && !has_stalled(t);
+	return t->mem && !t->stacks_only && t->why_max == taking_no_room &&
+	       core_gaps(t->core)->lost_bytes && !taking_has_stalled(t);
 }
 
 /// Copies all once more. What is in the folder stays as it is.
@@ -287,7 +212,7 @@ static void take_whole(const struct taking *part, const struct answer *answer, s
 	if (!err && core_gaps(whole.core)->lost_bytes < core_gaps(part->core)->lost_bytes) {
 		ret->whole = TAKE_FD(whole.fd);
 		ret->whole_result = json_new_object();
-		describe(&whole, ret->whole_result);
+		taking_describe(&whole, ret->whole_result);
 		json_set_bool(ret->whole_result, "in_memory", true);
 	}
 	if (!part->hook->share->n_avoided)
@@ -333,8 +258,11 @@ struct snap_error *take_core(struct hook *hook, const struct answer *answer, str
 		err = take(&t, answer, ret->result);
 	if (!err)
 		err = folder_link_core(&hook->folder, t.fd);
-	if (!err && wants_memory(&t, answer))
+	if (!err && answer->memory_bytes && lacks_room(&t))
 		take_whole(&t, answer, ret);
+	if (!err && answer->pack && ret->whole < 0 && lacks_room(&t) &&
+	    expected_bytes(&t) <= answer->max_bytes)
+		pack_whole(&t, answer, ret->result);
 	if (!t.hook->share->n_avoided) { // else others may still be at it
 		core_destroy(t.core);
 		livemem_destroy(t.mem);

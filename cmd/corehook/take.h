@@ -43,6 +43,8 @@ uint64_t take_wants_memory(const struct hook *hook);
  * is copied once more, into memory. The part on the disk is for when that is lost: it is complete,
  * with its name and with what is known of it, before.
  *
+ * Where memory has none, and the daemon says so, all is compressed while it is read (packed.h).
+ *
  * The stream stands behind the head before; it is not closed, so the process waits until whoever
  * called does that. What does not answer is left out (patientmem.h). @ret, for taken_deinit(), is
  * what the folder and the daemon are told, also of a core that is not all that was wanted. An error

@@ -166,7 +166,8 @@ struct snap_error *worker_run(const struct job *job, const struct pidref *ref, i
 	int status = 0;
 	struct snap_error *err = job_start(&run.pid, &run.sock);
 	if (!err)
-		err = job_send(run.sock, job, ref->pidfd, spool, output);
+		err = job_send(run.sock, job,
+			       (const int[JOB_FD_MAX]){ ref->pidfd, spool, output, -EBADF });
 	if (!err)
 		err = follow(&run, job, label, progress, &last);
 	if (err && run.pid > 0)

@@ -60,7 +60,7 @@ static int open_process(const struct pidref *ref)
 	return fd >= 0 && pidref_verify(ref) == 0 ? fd : -EBADF;
 }
 
-struct snap_error *attach_summary(int fd, const struct pidref *ref, const char *binaries,
+struct snap_error *attach_summary(int core, int to, const struct pidref *ref, const char *binaries,
 				  struct json **ret)
 {
 	_cleanup_(json_destroyp) struct json *request = json_new_object();
@@ -72,7 +72,7 @@ struct snap_error *attach_summary(int fd, const struct pidref *ref, const char *
 	struct summary small;
 	summary_init(&a.summary, ATTACHED_MAX_BYTES);
 	json_set_u64(request, "top", GROUPS_MAX);
-	const int fds[ANALYSIS_FD_MAX] = { fd, -EBADF };
+	const int fds[ANALYSIS_FD_MAX] = { core, -EBADF };
 	_cleanup_(analysis_destroyp) struct analysis *analysis = NULL;
 	struct snap_error *err = analysis_create(&analysis);
 	if (!err)
@@ -81,7 +81,7 @@ struct snap_error *attach_summary(int fd, const struct pidref *ref, const char *
 	const char *text = root ? json_text(root) : NULL;
 	if (err || !text)
 		return err;
-	err = attach_note(fd, NT_PROCSNAP_SUMMARY, text, strlen(text));
+	err = attach_note(to, NT_PROCSNAP_SUMMARY, text, strlen(text));
 	if (err)
 		return err;
 	summary_init(&small, RESULT_MAX_BYTES);

@@ -5,12 +5,13 @@
 #include "common/pidref.h"
 
 /**
- * Analyses the finished core in @fd and attaches what was found to it.
+ * Analyses the finished core in @core and attaches what was found to @to, which is the same or, of a
+ * packed core, its head (dumper/repack.h).
  *
  * Files are opened as @ref sees them while it lives; NULL: as we see them, and first of all from
  * the folder @binaries (common/binaries.h), unless that is NULL. @ret is a shorter form for the
  * result of the job, owned by the caller; NULL when the process is no Go program. An error means
  * that there is no summary; the core is whole without it.
  */
-struct snap_error *attach_summary(int fd, const struct pidref *ref, const char *binaries,
+struct snap_error *attach_summary(int core, int to, const struct pidref *ref, const char *binaries,
 				  struct json **ret) _must_check_;

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/job.h"
+#include "dumper/repack.h"
 
 /// A raw core on its way to its final form.
 struct delivery {
@@ -18,3 +19,7 @@ struct delivery {
 
 /// Compresses or streams the core, and syncs it, as the job says.
 struct snap_error *deliver(const struct delivery *delivery) _must_check_;
+/// The same for one that is packed, @repack. The input gives its room to the output where the disk
+/// has not enough for both.
+struct snap_error *deliver_packed(const struct delivery *delivery, struct repack *repack)
+	_must_check_;

@@ -53,8 +53,14 @@ static struct snap_error *find_stacks(int core, int file, const char *binaries)
 	return r < 0 ? snap_error_errno(SNAP_FAILED, -r, "cannot write them") : NULL;
 }
 
-struct snap_error *finish(const struct delivery *delivery, int stacks, struct json **ret)
+struct snap_error *finish(const struct delivery *delivery, int stacks, int part, struct json **ret)
 {
+	_cleanup_repack_ struct repack repack = { .head = -EBADF };
+	bool packed = delivery->job->flags & JOB_PACKED;
+	struct snap_error *err = packed ? repack_init(&repack, delivery->spool) : NULL;
+	if (err)
+		return err;
+	int head = packed ? repack.head : delivery->spool;
 	struct json *result = json_new_object(), *warnings = json_new_array(), *go = NULL;
 	const char *binaries = delivery->job->binaries;
 	struct stat st = { 0 };
@@ -62,14 +68,14 @@ struct snap_error *finish(const struct delivery *delivery, int stacks, struct js
 	(void)setpriority(PRIO_PROCESS, 0, 10);
 	if (!(delivery->job->flags & JOB_NO_SUMMARY)) {
 		delivery->phase(delivery->userdata, "analysing", 0);
-		if (is_wide(delivery->spool))
+		if (is_wide(head))
 			warn(warnings, "no summary of goroutines is attached",
-			     attach_summary(delivery->spool, NULL, binaries, &go));
+			     attach_summary(delivery->spool, head, NULL, binaries, &go));
 		warn(warnings, "there are no native stacks",
-		     find_stacks(delivery->spool, stacks, binaries));
+		     find_stacks(packed ? part : delivery->spool, stacks, binaries));
 	}
-	struct snap_error *err = deliver(delivery);
-	(void)fstat(delivery->spool, &st);
+	err = packed ? deliver_packed(delivery, &repack) : deliver(delivery);
+	(void)fstat(head, &st);
 	json_set_u64(result, "bytes", (uint64_t)st.st_size);
 	(void)fstat(delivery->output, &st);
 	json_set_u64(result, "bytes_on_disk", (uint64_t)st.st_blocks * 512);

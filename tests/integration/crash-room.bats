@@ -7,32 +7,7 @@
 load common
 load ../tools/daemon
 load ../tools/crash
-
-CRASHER=$TOOLS/crasher
-
-unmount_store() {
-	umount -l "$STORE"
-}
-
-# A store of this size, before anything else looks for it.
-small_store() {
-	need_mount
-	mkdir -m 755 "$STORE"
-	mount -t tmpfs -o size="$1",mode=755 tmpfs "$STORE" || skip "no tmpfs can be mounted here"
-	at_end unmount_store
-	local available
-	available=$(awk '$1 == "MemTotal:" { t = $2 } $1 == "MemAvailable:" { a = $2 }
-		END { print int((a - t / 8) / 1024) }' /proc/meminfo)
-	[ "$available" -gt 2000 ] || skip "this machine has no memory to spare"
-}
-
-# room SIZE [LINE...]: a store of that size, and the daemon with these lines in [Crash].
-room() {
-	crash_handler
-	small_store "$1"
-	BUILD=${BIN-$BUILD} daemon_start '[Store]' MaxUse=infinity '[Crash]' DuplicateLimit=infinity "${@:2}"
-	ulimit -c unlimited
-}
+load ../tools/room
 
 # It is in the store, all of it, and was in memory meanwhile.
 whole_core() {
@@ -44,21 +19,6 @@ whole_core() {
 	meta_has '.capture.in_memory and .capture.lost_bytes == 0'
 	get_core
 	well_formed
-}
-
-# Only what the disk had room for.
-part_of_core() {
-	recorded
-	record
-	record_has '(.PROCSNAP_DEGRADED | startswith("partial")) and .COREDUMP_TRUNCATED == "1"'
-	meta_has '.capture.lost_bytes > 0 and (.capture.why_short | startswith("the disk has room for"))'
-	get_core
-	backtrace
-}
-
-backtrace() {
-	gdb -nx -batch -ex bt "$CRASHER" "$CORE" >"$DIR/gdb" 2>&1
-	grep -E '#[0-9]+ .* main ' "$DIR/gdb" || fail "$(cat "$DIR/gdb")"
 }
 
 # Who has a core in memory, by pid.
@@ -97,11 +57,11 @@ nothing_in_memory() {
 	crash_child "$CRASHER" text:32 null
 	whole_core
 	crash_child "$CRASHER" text:100 null
-	part_of_core
+	packed_core
 	daemon_config '[Store]' MaxUse=infinity '[Crash]' SpoolMemory=0
 	snapctl reload
 	crash_child "$CRASHER" text:32 null
-	part_of_core
+	packed_core
 	# The process wants no more than the disk has.
 	daemon_config '[Store]' MaxUse=infinity
 	snapctl reload
@@ -120,28 +80,6 @@ nothing_in_memory() {
 	part_of_core
 	wait_for nothing_in_memory
 	crash_folder_is_empty
-}
-
-# slow_worker: a daemon's programs, in BIN, of which the worker waits as long as $DIR/slow is there, and is
-# killed as long as $DIR/broken is.
-slow_worker() {
-	BIN=$DIR/bin
-	mkdir -p "$BIN"
-	cp "$BUILD"/procsnapd "$BUILD"/procsnap-analyze "$BUILD"/procsnap-unwind "$BIN"
-	cat >"$BIN/procsnap-worker" <<-END
-		#!/bin/sh
-		echo try >>"$DIR/tries"
-		while [ -e "$DIR/slow" ]; do sleep 0.05; done
-		[ "\$(wc -l <"$DIR/tries")" -gt "\$(cat "$DIR/broken")" ] || kill -KILL \$\$
-		exec "$BUILD/procsnap-worker" "\$@"
-	END
-	chmod 755 "$BIN/procsnap-worker"
-	: >"$DIR/tries"
-	echo 0 >"$DIR/broken"
-}
-
-tried() {
-	[ "$(wc -l <"$DIR/tries")" -ge "$1" ]
 }
 
 @test "a worker is killed: another one makes the dump of what is in memory, or else of the part" {
@@ -183,37 +121,13 @@ tried() {
 	wait_for crash_folder_is_empty
 }
 
-# stop_copier: the crash of PID, when its copier has a core in memory; COPIER stands still then.
-stop_copier() {
-	python3 - "$BUILD/procsnap-corehook" >"$DIR/copier" <<-'END'
-		import os, signal, sys, time
-		def has_core(pid):
-		    try:
-		        if os.readlink(f"/proc/{pid}/exe") != sys.argv[1]:
-		            return False
-		        return any("memfd:procsnap-core" in os.readlink(f"/proc/{pid}/fd/{fd}")
-		                   for fd in os.listdir(f"/proc/{pid}/fd"))
-		    except OSError:
-		        return False
-		end = time.monotonic() + 60
-		while time.monotonic() < end:
-		    for pid in filter(str.isdigit, os.listdir("/proc")):
-		        if has_core(pid):
-		            os.kill(int(pid), signal.SIGSTOP)
-		            print(pid)
-		            sys.exit(0)
-		sys.exit("nobody has a core in memory")
-	END
-	COPIER=$(cat "$DIR/copier")
-}
-
-@test "a copier is killed while it copies to memory: the next one does without" {
+@test "a copier is killed while it copies to memory: the next one compresses while it reads" {
 	room 400M
 	crash_begin "$CRASHER" text:1024 null
-	stop_copier
+	stop_copier memory
 	kill -KILL "$COPIER"
 	wait "$PID" || true
-	part_of_core
+	packed_core
 	wait_for no_hooks
 	wait_for nothing_in_memory
 	crash_folder_is_empty
@@ -222,7 +136,7 @@ stop_copier() {
 @test "the whole hook is killed then: there is a record, and the part" {
 	room 400M
 	crash_begin "$CRASHER" text:1024 null
-	stop_copier
+	stop_copier memory
 	hooks | xargs kill -KILL
 	wait "$PID" || true
 	wait_for no_hooks
