@@ -49,9 +49,9 @@ enum job_flags {
 	JOB_PRECOPY = 1U << 14, ///< in advance, or not at all
 	JOB_FORK = 1U << 15, ///< by a child of the process, or not at all
 	JOB_MODES = JOB_COPY | JOB_PRECOPY | JOB_FORK,
-	/// Of JOB_FINISH, with JOB_COMPRESS: the spool is a packed core (dumper/pack.h), which may be
-	/// used up, and JOB_FD_PART a raw core of the same process, which has not all of its memory
-	/// but its stacks.
+	/// Of JOB_FINISH, with JOB_COMPRESS: the spool is a packed core (dumper/pack.h), which may
+	/// be used up, and JOB_FD_PART a raw core of the same process, which has not all of its
+	/// memory but its stacks.
 	JOB_PACKED = 1U << 16,
 };
 

@@ -5,8 +5,8 @@
 #include "common/pidref.h"
 
 /**
- * Analyses the finished core in @core and attaches what was found to @to, which is the same or, of a
- * packed core, its head (dumper/repack.h).
+ * Analyses the finished core in @core and attaches what was found to @to, which is the same or, of
+ * a packed core, its head (dumper/repack.h).
  *
  * Files are opened as @ref sees them while it lives; NULL: as we see them, and first of all from
  * the folder @binaries (common/binaries.h), unless that is NULL. @ret is a shorter form for the

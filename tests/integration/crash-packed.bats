@@ -64,12 +64,12 @@ left_packed() {
 
 @test "a Go program: its goroutines are in core and record" {
 	need_target gohttp
-	packed_room "${GO_ROOM-6M}"
-	GOTRACEBACK=crash target_start gohttp
+	packed_room 24M
+	GOTRACEBACK=crash target_start gohttp -n 10000
 	kill_target SEGV
 	packed_core
-	meta_has '.result.go.user_goroutine_count >= 100 and .result.warnings == []'
-	record_has '.PROCSNAP_GOROUTINES | tonumber >= 100'
+	meta_has '.result.go.user_goroutine_count >= 10000 and .result.warnings == []'
+	record_has '.PROCSNAP_GO_GOROUTINES | tonumber >= 10000'
 	"$SNAPCTL" goroutines "$CORE" | grep -F 'net/http'
 	# Attached to the core, as to every other one.
 	eu-readelf -l "$CORE" | grep -c NOTE | grep -qx 2

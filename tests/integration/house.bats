@@ -314,7 +314,7 @@ common/digest.h" found "$(who_includes nettle)"
 	grep -qx seccomp <<<"$(needed procsnap-analyze)"
 	grep -qx dwarf <<<"$(needed procsnap-analyze)" # which has names of libdw's, and other functions
 	none "$(needed procsnap-analyze | grep -E '^(smartcols|dw|elf|systemd)$')"
-	none "$(needed procsnap-corehook | grep -vE '^(json-c|nettle|c)$')"
+	none "$(needed procsnap-corehook | grep -vE '^(json-c|nettle|zstd|c)$')"
 	grep -qx dw <<<"$(needed procsnap-unwind)"
 	none "$(needed procsnap-unwind | grep -E '^(smartcols|dwarf|zstd|systemd)$')"
 	local program

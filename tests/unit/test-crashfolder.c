@@ -51,6 +51,42 @@ static bool exists(int folder, const char *name)
 	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+static int check_packed(int folder, const void *data, size_t len)
+{
+	crashfolder_remove_packed(folder);
+	make_file(folder, "core.zst", data, len);
+	_cleanup_close_ int fd = crashfolder_open_packed(folder);
+	assert_true(fd >= 0);
+	return crashfolder_check_packed(fd);
+}
+
+/// One that was written to its end has a seek table, and is no link.
+static void test_packed(void **state _unused_)
+{
+	static const char whole[] = "\x28\xb5\x2f\xfd frames \xb1\xea\x92\x8f";
+	const size_t len = sizeof(whole) - 1;
+	int folder = make_folder("5.6");
+	assert_int_equal(crashfolder_open_packed(folder), -ENOENT);
+	assert_int_equal(crashfolder_packed_bytes(folder), 0);
+	assert_int_equal(check_packed(folder, whole, len), 0);
+	assert_int_not_equal(crashfolder_packed_bytes(folder), 0);
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(check_packed(folder, whole, i), -EBADMSG);
+	assert_int_equal(check_packed(folder, whole + 1, len - 1), -EBADMSG);
+	assert_int_equal(crashfolder_check_packed(-EBADF), -EBADF);
+	make_file(folder, "packed", "{}", 2);
+	make_file(folder, "packing", "?", 1);
+	make_file(folder, "core", "?", 1);
+	crashfolder_remove_packed(folder);
+	assert_false(exists(folder, "core.zst") || exists(folder, "packed") ||
+		     exists(folder, "packing"));
+	assert_true(exists(folder, "core"));
+	assert_int_equal(symlinkat("core", folder, "core.zst"), 0);
+	assert_int_equal(crashfolder_open_packed(folder), -ELOOP);
+	(void)close(folder);
+	assert_int_equal(crashfolder_remove(crashes, "5.6"), 0);
+}
+
 /// What the store has, too, is counted there.
 static void test_binaries(void **state _unused_)
 {
@@ -277,6 +313,7 @@ static void test_recorded(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_packed),
 		cmocka_unit_test(test_names),	cmocka_unit_test(test_binaries),	     cmocka_unit_test(test_open),
 		cmocka_unit_test(test_no_files),     cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_core),	     cmocka_unit_test(test_remove),
