@@ -40,8 +40,12 @@ static bool look_at_table(struct repack *rp)
 {
 	const struct zsttable *t = &rp->table;
 	size_t i = 0;
-	for (; i < t->n && t->entries[i].raw; i++, rp->n_head++)
-		rp->head_bytes += t->entries[i].raw;
+	for (; i < t->n && t->entries[i].raw; i++)
+		if (t->entries[i].raw != ZSTFRAMES_BYTES ||
+		    t->entries[i].packed > zstframes_bound())
+			return false; // what comes next would not be at its place
+	rp->n_head = i;
+	rp->head_bytes = i * (uint64_t)ZSTFRAMES_BYTES;
 	for (; i < t->n && !t->entries[i].raw; i++)
 		;
 	rp->n_before = i;
@@ -56,8 +60,7 @@ static bool look_at_table(struct repack *rp)
 		last = entry->raw < ZSTFRAMES_BYTES; // nothing comes behind it
 		rp->size += entry->raw;
 	}
-	// Less than all frames of the head would not be at a place where the next ones can be.
-	return rp->n_head && rp->head_bytes == rp->n_head * (uint64_t)ZSTFRAMES_BYTES;
+	return rp->n_head;
 }
 
 struct snap_error *repack_init(struct repack *rp, int in)

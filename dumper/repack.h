@@ -28,8 +28,8 @@ struct repack {
 
 /// Begins with the packed core @in, which stays the caller's. For repack_deinit() also after an
 /// error.
-struct snap_error *repack_init(struct repack *repack, int in) _must_check_;
-void repack_deinit(struct repack *repack);
+struct snap_error *repack_init(struct repack *rp, int in) _must_check_;
+void repack_deinit(struct repack *rp);
 #define _cleanup_repack_ _cleanup_(repack_deinit)
 
 /**
@@ -38,5 +38,5 @@ void repack_deinit(struct repack *repack);
  * With SINK_CONSUME the input gives its room to the output as that is written. Then it is no core
  * any more from the first frame on, whatever happens.
  */
-struct snap_error *repack_write(struct repack *repack, int out, int level, uint32_t flags,
+struct snap_error *repack_write(struct repack *rp, int out, int level, uint32_t flags,
 				const struct sink_progress *progress) _must_check_;

@@ -29,6 +29,7 @@ struct bench {
 	ZSTD_CCtx *cctx;
 	char *raw, *packed;
 	size_t packed_size;
+	bool zero; ///< raw is not looked at: it would be zeros
 };
 
 /// Fails once for all threads. Called locked; takes ownership of @err.
@@ -132,7 +133,7 @@ static struct snap_error *make_zero_frame(struct engine *e)
 		memset(b.raw, 0, ZSTFRAMES_BYTES);
 		err = compress(&b, ZSTFRAMES_BYTES, &got);
 	}
-	e->zero_frame = err ? NULL : realloc(b.packed, got);
+	e->zero_frame = got ? realloc(b.packed, got) : NULL;
 	if (e->zero_frame)
 		b.packed = NULL;
 	else if (!err)
@@ -142,20 +143,20 @@ static struct snap_error *make_zero_frame(struct engine *e)
 	return err;
 }
 
-static struct snap_error *compress_frame(struct engine *e, uint64_t index, const struct bench *b)
+static struct snap_error *compress_frame(struct engine *e, uint64_t index, struct bench *b)
 {
 	const struct zstframes_job *job = e->job;
 	uint64_t pos = job->start + index * ZSTFRAMES_BYTES;
 	size_t len = MIN(job->end - pos, (uint64_t)ZSTFRAMES_BYTES), got = 0;
-	bool zero = false;
-	struct snap_error *err = job->fill(job->userdata, pos, b->raw, len, &zero);
+	b->zero = false;
+	struct snap_error *err = job->fill(job->userdata, pos, b->raw, len, &b->zero);
 	if (err)
 		return err;
-	if (zero && len == ZSTFRAMES_BYTES) {
+	if (b->zero && len == ZSTFRAMES_BYTES) {
 		write_frame(e, index, e->zero_frame, e->zero_bytes, len);
 		return NULL;
 	}
-	if (zero)
+	if (b->zero)
 		memset(b->raw, 0, len);
 	err = compress(b, len, &got);
 	if (!err)

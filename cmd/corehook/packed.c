@@ -17,6 +17,8 @@ enum {
 static struct snap_error *pack(struct taking *t, uint64_t max_bytes)
 {
 	uint64_t begin = snap_now_ns();
+	unsigned int threads = MIN(cpus_to_copy(), (unsigned int)THREADS_MAX);
+	uint64_t room = room_for_packed(t->fd);
 	struct snap_error *err = core_create_packed(&t->head->snap, t->head->plan, &t->core);
 	if (!err)
 		err = core_set_limit(t->core, max_bytes);
@@ -25,8 +27,8 @@ static struct snap_error *pack(struct taking *t, uint64_t max_bytes)
 			.source = taking_memory(t),
 			.out = t->fd,
 			.level = LEVEL,
-			.threads = MIN(cpus_to_copy(), (unsigned int)THREADS_MAX),
-			.max_bytes = MAX(room_for_packed(t->fd), (uint64_t)1), // 0: any
+			.threads = threads,
+			.max_bytes = room ? room : 1, // 0: any
 			.facts = &(struct core_facts){ .defer_writing = true },
 		};
 		err = core_pack(t->core, &packing);

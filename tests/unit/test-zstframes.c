@@ -44,7 +44,7 @@ static void check_frame(int fd, uint64_t at, const struct zsttable_entry *entry,
 {
 	char *packed = malloc(entry->packed), *raw = malloc(FRAME);
 	char *want = aligned_alloc(TEST_PAGE, FRAME);
-	bool zero;
+	bool zero = false;
 	assert_int_equal(snap_pread_full(fd, packed, entry->packed, at), entry->packed);
 	assert_ok(zstframes_expand(packed, entry->packed, raw, entry->raw));
 	assert_ok(fill(in, pos, want, entry->raw, &zero));
