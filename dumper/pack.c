@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -66,10 +67,25 @@ static struct piece piece_of(const struct core *c, size_t i, uint64_t start, uin
 			       .landing = landing };
 }
 
+struct source {
+	struct core *core;
+	const struct packing *packing;
+};
+
+static bool has_room(const struct packing *p)
+{
+	struct statvfs st;
+	return !p->keep_free_bytes || fstatvfs(p->out, &st) < 0 ||
+	       (uint64_t)st.f_bavail * st.f_frsize >= p->keep_free_bytes;
+}
+
 static struct snap_error *fill_from_memory(void *userdata, uint64_t pos, char *buf, size_t len,
 					   bool *ret_zero)
 {
-	struct core *c = userdata;
+	const struct source *source = userdata;
+	struct core *c = source->core;
+	if (!has_room(source->packing))
+		return core_write_error(ENOSPC);
 	struct landing landing = { .buf = buf, .offset = pos, .len = len };
 	struct mem_range ranges[CORE_RANGES];
 	for (size_t i = find_segment(c, pos); i < c->plan->n && c->offsets[i] < pos + len; i++) {
@@ -170,8 +186,9 @@ struct snap_error *core_pack(struct core *c, const struct packing *p)
 {
 	_cleanup_zsttable_ struct zsttable head = { 0 }, body = { 0 };
 	uint64_t room = head_room(c), less = overhead(c);
+	struct source source = { c, p };
 	struct zstframes_job job = { .fill = fill_from_memory,
-				     .userdata = c,
+				     .userdata = &source,
 				     .start = c->data_offset,
 				     .end = c->size,
 				     .out = p->out,

@@ -24,6 +24,7 @@ struct packing {
 	int level; ///< of compression
 	unsigned int threads; ///< at least 1; each takes about 3 MiB
 	uint64_t max_bytes; ///< of the file; 0: no limit
+	uint64_t keep_free_bytes; ///< of the disk, whoever else writes to it meanwhile
 	const struct core_facts *facts;
 };
 
@@ -35,7 +36,7 @@ struct snap_error *core_create_packed(const struct snapshot *snap, const struct 
 				      struct core **ret) _must_check_;
 /**
  * Instead of core_copy() and core_finish(). What cannot be read, or was gone before it was read, is
- * a gap. SNAP_NO_SPACE when the disk, or @packing->max_bytes, has no room for it; then, and after
- * any other error, the file is of no use.
+ * a gap. SNAP_NO_SPACE when there is no room for it on the disk or within @packing's limits; then,
+ * and after any other error, the file is of no use.
  */
 struct snap_error *core_pack(struct core *core, const struct packing *packing) _must_check_;

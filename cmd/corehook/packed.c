@@ -29,6 +29,7 @@ static struct snap_error *pack(struct taking *t, uint64_t max_bytes)
 			.level = LEVEL,
 			.threads = threads,
 			.max_bytes = room ? room : 1, // 0: any
+			.keep_free_bytes = ROOM_RECORDS_BYTES,
 			.facts = &(struct core_facts){ .defer_writing = true },
 		};
 		err = core_pack(t->core, &packing);

@@ -15,7 +15,6 @@ enum {
 	CGROUP_MAX = 16 << 10,
 	NUMBER_MAX = 64,
 	DEPTH_MAX = 64, ///< of control groups
-	RECORDS_ROOM = 1 << 20, ///< a record is mostly less than 64 KiB
 };
 
 /// But for the records of this crash and of others.
@@ -25,7 +24,7 @@ uint64_t room_for_packed(int fd)
 	if (fstatvfs(fd, &st) < 0)
 		return UINT64_MAX;
 	uint64_t bytes = (uint64_t)st.f_bavail * st.f_frsize;
-	return bytes > RECORDS_ROOM ? bytes - RECORDS_ROOM : 0;
+	return bytes > ROOM_RECORDS_BYTES ? bytes - ROOM_RECORDS_BYTES : 0;
 }
 
 /// There must be room for what a worker makes of the core, too, which may be as large.

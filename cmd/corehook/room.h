@@ -14,6 +14,9 @@
 
 /// Bytes that a raw core may have on the file system of @fd.
 uint64_t room_on_disk(int fd);
+/// Of a disk, for the records of this crash and of others: one is mostly less than 64 KiB.
+enum { ROOM_RECORDS_BYTES = 1 << 20 };
+
 /// Bytes that a packed core may have there, which will be all of the dump, beside a raw one.
 uint64_t room_for_packed(int fd);
 /// Bytes of memory that our control group, and those above it, have left; UINT64_MAX: any.

@@ -358,6 +358,23 @@ static int fill_disk(void *userdata)
 								 .out = out,
 								 .threads = 2,
 								 .facts = &facts });
+		// Others are left something, too.
+		if (!err) {
+			int second = tmpfs_file((mib + 1) * MIB);
+			struct core *again = NULL;
+			err = core_create_packed(&s->fake.snap, s->plan, &again);
+			if (!err)
+				err = core_pack(again, &(struct packing){
+							       .source = &s->fake.source,
+							       .out = second,
+							       .threads = 1,
+							       .keep_free_bytes = (mib - 2) * MIB,
+							       .facts = &facts });
+			if (!err || err->code != SNAP_NO_SPACE)
+				return 20;
+			snap_error_destroy(err);
+			err = NULL;
+		}
 		bool full = err && err->code == SNAP_NO_SPACE;
 		struct snap_error *none = zsttable_read(out, &table, &end);
 		// All of it, or nothing that could be taken for it.
