@@ -79,6 +79,7 @@ static bool has_room(const struct packing *p)
 	       (uint64_t)st.f_bavail * st.f_frsize >= p->keep_free_bytes;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): memory is read to where it lands
 static struct snap_error *fill_from_memory(void *userdata, uint64_t pos, char *buf, size_t len,
 					   bool *ret_zero)
 {
