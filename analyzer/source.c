@@ -11,8 +11,8 @@
 enum {
 	// A read takes longer to begin than to copy this much; more would be read in vain.
 	FILE_BLOCK_BYTES = 64 << 10,
-	// Heaps of several threads are read in turns, and lie at like distances: a prime, so that their
-	// blocks do not push out each other.
+	// Heaps of several threads are read in turns, and lie at like distances: a prime, so that
+	// their blocks do not push out each other.
 	FILE_BLOCKS = 383,
 	// Larger pieces of a process would fail at the first page that cannot be read.
 	MEMORY_BLOCK_BYTES = 4 << 10,

@@ -45,6 +45,6 @@ void handler_note_rival(const char *root, struct handler_notes *notes)
 	}
 	if (wanted)
 		handler_note(notes, "at the next boot procsnap is not the handler: " SERVICE
-				    ", which is enabled, sets kernel.core_pattern when sysctl.d has "
-				    "been read; disable it: systemctl disable --now " SERVICE);
+				    ", which is enabled, sets kernel.core_pattern when sysctl.d "
+				    "has been read; disable it: systemctl disable --now " SERVICE);
 }

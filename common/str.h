@@ -19,8 +19,8 @@ int snap_parse_i64(const char *s, int64_t *ret);
 /// Decimal, or hexadecimal with 0x.
 int snap_parse_u64(const char *s, uint64_t *ret);
 /**
- * The decimal number that @p points at, blanks before it skipped, whatever follows; @p is then behind
- * it. -EINVAL, and nothing is moved, when there is none.
+ * The decimal number that @p points at, blanks before it skipped, whatever follows; @p is then
+ * behind it. -EINVAL, and nothing is moved, when there is none.
  */
 int snap_take_u64(const char **p, uint64_t *ret);
 /// A span of time with a unit (ns, us, ms, s, m; without one: seconds), decimals allowed.
