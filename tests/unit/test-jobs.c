@@ -56,7 +56,7 @@ static void wait_for_term(void)
 
 static int work(void)
 {
-	struct json *message = NULL;
+	static struct json *message; // what the job points into
 	struct job job;
 	int fds[IPC_MAX_FDS];
 	sigset_t term;

@@ -29,8 +29,12 @@ static void on_read(struct fake *fake, uint64_t addr)
 /// Lives as long as the process, since threads do.
 static struct fake *make_fake(const char *name)
 {
+	static struct fake *fakes[2];
+	static size_t n;
 	struct fake *fake = calloc(1, sizeof(*fake));
 	assert_non_null(fake);
+	assert_true(n < ARRAY_SIZE(fakes));
+	fakes[n++] = fake;
 	fake_init(fake, ELFCLASS64, 1);
 	for (uint64_t i = 0; i < 4; i++)
 		(void)fake_map(fake, START + i * 16 * TEST_PAGE, PAGES, SNAP_MAP_READ, name, "D");
@@ -47,18 +51,17 @@ static void test_stalls(void **state _unused_)
 {
 	struct fake *fake = make_fake("/file");
 	struct share *share = share_create();
-	struct patientmem *mem = calloc(1, sizeof(*mem));
+	static struct patientmem mem; // as long-lived
 	char page[TEST_PAGE], other[TEST_PAGE];
-	assert_non_null(mem);
 	hole_addr = mapping(1);
-	patientmem_init(mem, &fake->source, share);
-	mem->patience_ms = 50;
+	patientmem_init(&mem, &fake->source, share);
+	mem.patience_ms = 50;
 	for (int round = 0; round < 2; round++) {
 		for (uint64_t i = 0; i < 4; i++) {
 			const struct snap_mapping *map = &fake->snap.mappings[i];
 			struct mem_range ranges[4];
-			int n = memsource_scan(&mem->source, map, map->start, map->end, ranges, 4);
-			ssize_t r = memsource_read(&mem->source, map, MEM_DATA, map->start, page,
+			int n = memsource_scan(&mem.source, map, map->start, map->end, ranges, 4);
+			ssize_t r = memsource_read(&mem.source, map, MEM_DATA, map->start, page,
 						   sizeof(page));
 			if (i == 1) {
 				assert_int_equal(n, round ? -EIO : 1);
@@ -79,7 +82,7 @@ static void test_stalls(void **state _unused_)
 	// Others have runners of their own after a fork.
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(memsource_read(&mem->source, &fake->snap.mappings[2], MEM_DATA, mapping(2),
+		_exit(memsource_read(&mem.source, &fake->snap.mappings[2], MEM_DATA, mapping(2),
 				     page, sizeof(page)) != (ssize_t)sizeof(page));
 	int status;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
