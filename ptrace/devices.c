@@ -47,10 +47,12 @@ static const char *behind(int fddir, int procfd, const char *name, enum devices_
 		return "it uses userfaultfd itself";
 	if (begins(link, "/dev/vfio/") || begins(link, "/dev/infiniband/"))
 		return "a device writes to its memory";
-	if (purpose == DEVICES_FORK)
-		return begins(link, "anon_inode:kvm-vm") ? "it runs a virtual machine" :
-		       begins(link, "/dev/nvidia")	 ? "a device writes to its memory" :
-							   NULL;
+	if (purpose == DEVICES_FORK) {
+		bool gpu = begins(link, "/dev/nvidia") || !strcmp(link, "/dev/kfd");
+		return gpu					? "a device writes to its memory" :
+		       begins(link, "anon_inode:kvm-vm") ? "it runs a virtual machine" :
+								  NULL;
+	}
 	bool direct = link[0] == '/' && is_direct(procfd, name);
 	return direct ? "it has files open for direct I/O" : NULL;
 }

@@ -38,10 +38,8 @@ static const struct tree pids_trees[] = {
 
 uint64_t headroom_number(const char *text, const char *key, uint64_t unit)
 {
-	const char *p = text ? snap_line_value(text, key) : NULL;
 	uint64_t value;
-	_cleanup_free_ char *digits = p ? strndup(p, strspn(p, "0123456789")) : NULL;
-	return digits && snap_parse_u64(digits, &value) == 0 ? value * unit : UINT64_MAX;
+	return text && snap_line_u64(text, key, &value) == 0 ? value * unit : UINT64_MAX;
 }
 
 /// A file with one number; UINT64_MAX when it says "max", or nothing.
@@ -121,6 +119,7 @@ static void walk_groups(int procfd, const struct tree *trees, size_t n, group_fn
 
 struct memory_question {
 	uint64_t need, whole;
+	bool together; ///< a group we have passed is killed as a whole when one around it is full
 	struct snap_error *error;
 };
 
@@ -128,8 +127,9 @@ static bool ask_memory(int dirfd, const struct tree *tree, void *userdata)
 {
 	struct memory_question *q = userdata;
 	uint64_t left = group_left(dirfd, tree);
-	uint64_t need = read_number(dirfd, "memory.oom.group") == 1 ? MAX(q->whole, q->need) :
-								      q->need;
+	if (read_number(dirfd, "memory.oom.group") == 1)
+		q->together = true;
+	uint64_t need = q->together ? MAX(q->whole, q->need) : q->need;
 	if (left < need || !left)
 		q->error = lack("its control group", left, need);
 	return !q->error;

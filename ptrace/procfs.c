@@ -214,7 +214,7 @@ static const struct {
 } vm_flags[] = {
 	{ "dd", SNAP_MAP_DONTDUMP },  { "io", SNAP_MAP_IO },	     { "pf", SNAP_MAP_PFN },
 	{ "ht", SNAP_MAP_HUGETLB },   { "dc", SNAP_MAP_DONTFORK }, { "wf", SNAP_MAP_WIPEONFORK },
-	{ "ss", SNAP_MAP_SHADOWSTACK },
+	{ "ss", SNAP_MAP_SHADOWSTACK }, { "ac", SNAP_MAP_COUNTED },
 };
 
 static uint32_t parse_vm_flags(const char *p, const char *eol)

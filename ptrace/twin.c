@@ -167,6 +167,8 @@ struct snap_error *twin_make(const struct snapshot *snap, int procfd, struct tra
 	*ret_again = false;
 	if (!thunk.room)
 		return snap_error_new(SNAP_FAILED, "it has no vDSO");
+	if (twincheck_has_huge_files(snap)) // by now
+		return snap_error_new(SNAP_FAILED, "it has huge pages of hugetlbfs of its own");
 	// It may hold what fork() waits for.
 	for (size_t i = 0; i < n; i++)
 		if (threads[i].state == TRACEE_STUCK)

@@ -128,21 +128,34 @@ static bool has_too_many_processes(int procfd, const struct procfs_status *statu
 	       count_threads_of(status->uid) + PROCESSES_SPARE > limit;
 }
 
-/// Where the kernel promises no more memory than there is, a fork needs as much again.
+/**
+ * The kernel has to promise as much memory again as the process has private memory to write to,
+ * whether it is there or not.
+ *
+ * Where it keeps all it promises (2) there must be room for the sum. Where it guesses (0, the
+ * default) it refuses a mapping that alone is larger than the machine: nobody can make one at once,
+ * but neighbours become one.
+ */
 static bool is_beyond_promise(const struct snapshot *snap)
 {
 	_cleanup_free_ char *mode = NULL, *text = NULL;
+	uint64_t sum = 0, largest = 0;
 	if (snap_read_file_at(AT_FDCWD, "/proc/sys/vm/overcommit_memory", 16, &mode) <= 0 ||
-	    mode[0] != '2' || snap_read_file_at(AT_FDCWD, "/proc/meminfo", TEXT_MAX, &text) <= 0)
+	    snap_read_file_at(AT_FDCWD, "/proc/meminfo", TEXT_MAX, &text) <= 0)
 		return false;
-	uint64_t limit = headroom_number(text, "CommitLimit:", 1024);
-	uint64_t promised = headroom_number(text, "Committed_AS:", 1024), need = 0;
 	for (size_t i = 0; i < snap->n_mappings; i++) {
 		const struct snap_mapping *map = &snap->mappings[i];
-		if (map->flags & SNAP_MAP_WRITE && !(map->flags & SNAP_MAP_SHARED))
-			need += map->end - map->start;
+		if (!(map->flags & SNAP_MAP_COUNTED) || map->flags & SNAP_MAP_DONTFORK)
+			continue;
+		sum += map->end - map->start;
+		largest = MAX(largest, map->end - map->start);
 	}
-	return promised > limit || limit - promised < need;
+	if (mode[0] == '0')
+		return largest > headroom_number(text, "MemTotal:", 1024) +
+					 headroom_number(text, "SwapTotal:", 1024);
+	uint64_t limit = headroom_number(text, "CommitLimit:", 1024);
+	uint64_t promised = headroom_number(text, "Committed_AS:", 1024);
+	return mode[0] == '2' && (promised > limit || limit - promised < sum);
 }
 
 /// PostgreSQL does not start again while anybody is attached to the memory of its last run.
@@ -151,6 +164,15 @@ static bool has_sysv(const struct snapshot *snap)
 	for (size_t i = 0; i < snap->n_mappings; i++)
 		if (snap->mappings[i].flags & SNAP_MAP_SHARED &&
 		    !strncmp(snap_mapping_name(snap, &snap->mappings[i]), "/SYSV", 5))
+			return true;
+	return false;
+}
+
+bool twincheck_has_huge_files(const struct snapshot *snap)
+{
+	for (size_t i = 0; i < snap->n_mappings; i++)
+		if (snap->mappings[i].flags & (SNAP_MAP_HUGETLB | SNAP_MAP_ANON_HUGETLB) &&
+		    !(snap->mappings[i].flags & SNAP_MAP_SHARED))
 			return true;
 	return false;
 }
@@ -191,6 +213,8 @@ static const char *obstacle(int procfd, const struct snapshot *snap,
 		return "it has threads with real-time scheduling";
 	if (has_sysv(snap))
 		return "it has System V shared memory, of which users are counted";
+	if (twincheck_has_huge_files(snap))
+		return "it has huge pages of hugetlbfs of its own, of which there may be no more";
 	why = devices_obstacle(procfd, DEVICES_FORK);
 	if (!why)
 		why = headroom_process(procfd);

@@ -18,6 +18,16 @@ struct forked_bytes twincheck_bytes(const struct snapshot *snap);
 bool twincheck_has_namespace(int taskfd);
 
 /**
+ * Has it private memory of hugetlbfs?
+ *
+ * Whoever writes to a page of that after a fork needs another one. Where none is left, the kernel
+ * takes the page from the child, if the process has set it aside when it mapped it; if it has not
+ * (MAP_NORESERVE, or it came with a fork of its own), the process gets SIGBUS. That cannot be seen,
+ * and the last page may be taken by others at any time.
+ */
+bool twincheck_has_huge_files(const struct snapshot *snap);
+
+/**
  * Why the process should not be made to fork (twin.h), as far as can be seen without stopping it:
  * because it could not, or because somebody would notice, or be harmed.
  *

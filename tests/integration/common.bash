@@ -291,25 +291,30 @@ no_workers() {
 	[ -z "$(workers)" ]
 }
 
-# ---- the kernel's own cores -----------------------------------------------------------------
+# ---- the kernel's settings -------------------------------------------------------------------
 
-# They are plain files in the working folder for as long as this test runs: whoever dies, what holds
-# the other end of the pipe then puts the old setting back. Fails where that cannot be set.
-plain_cores() {
-	local pattern=/proc/sys/kernel/core_pattern old guard
-	old=$(cat $pattern)
-	case $old in
-	'' | *[!a-z.%ptseh-]*) ;;
-	*) return 0 ;;
-	esac
-	[ -w $pattern ] || return 1
+# set_sysctl NAME VALUE: for as long as this test runs. Whoever dies, what holds the other end of the
+# pipe then puts the old value back. Fails where it cannot be set.
+set_sysctl() {
+	local file=/proc/sys/$1 old guard
+	old=$(cat "$file")
+	[ -w "$file" ] || return 1
 	exec {guard}> >(
 		trap '' INT TERM HUP
 		cat >/dev/null
-		printf '%s\n' "$old" >$pattern
+		printf '%s\n' "$old" >"$file"
 	)
-	at_end "printf '%s\n' $(printf %q "$old") >$pattern; exec $guard>&-"
-	echo core >$pattern
+	at_end "printf '%s\n' $(printf %q "$old") >$file; exec $guard>&-"
+	printf '%s\n' "$2" >"$file"
+}
+
+# ---- the kernel's own cores -----------------------------------------------------------------
+
+# They are plain files in the working folder for as long as this test runs. Fails where that cannot be set.
+plain_cores() {
+	case $(cat /proc/sys/kernel/core_pattern) in
+	'' | *[!a-z.%ptseh-]*) set_sysctl kernel/core_pattern core ;;
+	esac
 }
 
 # Ends the current target by a signal, after plain_cores; its core becomes $DIR/kernel.PID, in PEER.

@@ -10,46 +10,6 @@ load pause
 ROUNDS=${PROCSNAP_KILLS:-6}
 export MODE=fork
 
-# dump_fork [OPTION...]: of the current target; the core is $CORE, whole.
-dump_fork() {
-	dump --json --mode=fork "$@"
-	[ "$status" = 0 ] || [[ $errors != *"the kernel cannot take descriptors"* ]] || skip "$errors"
-	expect 0
-	field '.mode == "fork" and .lost_bytes == 0 and .warnings == []' >/dev/null
-	has_key table || childless # remap has some of its own
-}
-
-# The children of the current target.
-children() {
-	cat "/proc/$PID/task/"*/children 2>/dev/null | tr -d '\n'
-}
-
-childless() {
-	[ -z "$(children)" ] || fail "it has children: $(children)" || return 1
-}
-
-# But zombies.
-no_child_lives() {
-	local child
-	for child in $(children); do
-		grep -q '^State:.Z' "/proc/$child/status" || return 1
-	done
-}
-
-# rounds N [OPTION...]: N good dumps.
-rounds() {
-	local n=$1 i
-	shift
-	for ((i = 0; i < n; i++)); do
-		dump_fork "$@"
-		well_formed
-		[ "$(note mode)" = fork ]
-		right_content
-	done
-	only_files core
-	unharmed
-}
-
 # ---- one instant -------------------------------------------------------------------------------
 
 @test "invariant: the core is one instant" {
@@ -66,54 +26,15 @@ rounds() {
 }
 
 @test "invariant: all ways to write a core" {
-	target_start invariant 4 8192
-	rounds 1 --keep-partial
-	rounds 1 --with-binaries
-	rounds 1 --all
-	rounds 1 --max-pause=10s
-	PROCSNAP_MASK=process_vm_readv rounds 1
-	PROCSNAP_MASK=map_files rounds 1
-	dump_fork -z
-	zstd -qdf -o "$CORE.raw" "$CORE"
-	mv "$CORE.raw" "$CORE"
-	right_content
-	status=0
-	"$SNAPCTL" dump --mode=fork -o - "$PID" 2>"$DIR/stderr" | cat >"$CORE" || status=$?
-	expect 0
-	[ "$(note mode)" = fork ]
-	right_content
-	unharmed
-	target_quit
+	all_ways_to_write
 }
 
 @test "invariant: through the daemon" {
-	load ../tools/daemon
-	daemon_start
-	target_start invariant 4 8192
-	local i
-	for i in 1 2 3; do
-		snapctl dump --mode=fork --json -f -o "$CORE" "$PID"
-		expect 0
-		field '.mode == "fork"' >/dev/null
-		right_content
-		childless
-		unharmed
-	done
-	daemon_stop
+	through_the_daemon
 }
 
 @test "writers of all speeds" {
-	local rate
-	for rate in 0 1000 50000 1000000; do
-		target_start gap-probe 64 --write $rate --fill random
-		remember
-		dump_fork
-		well_formed
-		dump_fork
-		as_before
-		unharmed
-		target_quit
-	done
+	writers_of_all_speeds
 }
 
 @test "memory that is mapped, moved, discarded and protected all the time" {
@@ -128,29 +49,14 @@ rounds() {
 }
 
 @test "each kind of memory" {
-	target_start memory no-uring no-sysv
-	local mask lost
-	for mask in '' pagemap_scan; do
-		PROCSNAP_MASK=$mask dump --json --mode=fork --all
-		field '.mode == "fork"' >/dev/null
-		# Nobody can read what is secret.
-		lost=0
-		! has_key secret || lost=$(key secret | cut -d: -f2)
-		field ".lost_bytes == $lost" >/dev/null
-		well_formed
-		# All that is reserved takes a minute to look through; pause.bats does.
-		verify_content secret noreserve
-		# The child had the code that made it. The core does not.
-		! LC_ALL=C grep -qaP '\x0f\x05\x48\x89\xc1\xe3\x22\x48\x8b\x05' "$CORE"
-		childless
-	done
-	unharmed
+	target_start memory no-uring no-sysv no-hugetlb
+	all_but_secret '' pagemap_scan
 }
 
 @test "swapped out" {
 	target_start gap-probe 64 --fill random
 	target_cmd pageout
-	dump_fork
+	dump_so
 	verify_content
 	unharmed
 }
@@ -162,7 +68,7 @@ rounds() {
 	remember
 	local i
 	for i in 1 2 3 4 5 6; do
-		dump_fork
+		dump_so
 		verify_content
 		unharmed
 	done
@@ -173,7 +79,7 @@ rounds() {
 @test "the first of a pid namespace's processes to be dumped: its own numbers count" {
 	target_start_inside childless 64
 	remember
-	dump_fork
+	dump_so
 	verify_content
 	as_before
 	unharmed
@@ -315,32 +221,76 @@ dump_slowly() {
 
 # ---- what forbids it -------------------------------------------------------------------------------
 
-# refuses WHY: nothing happens to the target.
-refuses() {
-	remember
-	dump --mode=fork
-	expect $EX_FAILED
-	error_has "$PID" "$1"
-	only_files
-	as_before
-	childless
-	snapctl dump --direct -n "$PID"
-	[[ $output == *"fork "*"not possible: "*"$1"* ]] || fail "$output" || return 1
+@test "io_uring" {
+	target_start veto uring
+	refuses "io_uring"
 }
 
-@test "what would be noticed, or not go well: io_uring, userfaultfd, System V memory, namespaces" {
-	local pair
-	for pair in uring:io_uring 'uffd:userfaultfd itself' 'sysv:System V' 'pidns:namespaces of their own'; do
-		target_start veto "${pair%%:*}"
-		refuses "${pair#*:}"
-		unharmed
+@test "a userfaultfd of its own" {
+	target_start veto uffd
+	refuses "userfaultfd itself"
+}
+
+@test "System V shared memory" {
+	target_start veto sysv
+	refuses "System V"
+}
+
+@test "children that begin a pid namespace" {
+	target_start veto pidns
+	refuses "namespaces of their own"
+}
+
+@test "a virtual machine" {
+	target_start veto kvm
+	refuses "it runs a virtual machine"
+}
+
+# veto_with DEVICE: a target that has a file of that name open.
+veto_with() {
+	cat >"$DIR/with-device" <<-END
+		#!/bin/sh
+		exec unshare --mount sh -c 'mount -t tmpfs tmpfs /dev && mkdir -p "\$1" && rmdir "\$1" &&
+			shift && exec "\$@" 9>"\$0"' $1 $1 "\$@"
+	END
+	chmod 755 "$DIR/with-device"
+	target_start "$DIR/with-device" "$BUILD/targets/veto" none
+	ls -l "/proc/$PID/fd" | grep -q -- "-> $1\$" || fail "it has no $1" || return 1
+}
+
+@test "a GPU, or what else writes to memory by its address" {
+	need_mount
+	local device
+	for device in /dev/nvidia0 /dev/kfd /dev/vfio/7 /dev/infiniband/uverbs0; do
+		veto_with $device
+		refuses "a device writes to its memory"
 		target_quit
 	done
+	# Screens are no reason.
+	veto_with /dev/dri/card0
+	dump_so
+}
+
+@test "private huge pages of hugetlbfs, of which there are no more" {
+	need_root
+	local pool=/proc/sys/vm/nr_hugepages
+	[ "$(cat $pool)" = 0 ] || skip "this machine has huge pages that others may need"
+	set_sysctl vm/nr_hugepages 2
+	[ "$(cat $pool)" = 2 ] || skip "there is no memory for huge pages"
+	target_start veto hugetlb
+	grep -q '^HugePages_Free: *0$' /proc/meminfo || skip "there are more of them"
+	refuses "huge pages of hugetlbfs"
+	target_quit
+	# What is shared stays so.
+	target_start veto hugeshared
+	dump_so
+	verify_content
+	unharmed
 }
 
 @test "files open for direct I/O are no reason" {
 	target_start veto direct
-	dump_fork
+	dump_so
 	verify_content
 	unharmed
 }
@@ -369,57 +319,133 @@ refuses() {
 	need_command chrt
 	target_start veto none
 	chrt --fifo -p 1 "$PID" || skip "no real-time scheduling"
+	CHANGED=yes
 	refuses "real-time"
 	chrt --other -p 0 "$PID"
-	dump_fork
+	dump_so
 }
 
-@test "no more processes for its group, or for its user" {
-	local group=/sys/fs/cgroup/pids/procsnaptest$$
+# in_group CONTROLLER: the target is in a group of its own, $GROUP.
+in_group() {
+	local root=/sys/fs/cgroup/$1
+	GROUP=$root/procsnaptest$$
+	[ -d "$root" ] && mkdir "$GROUP" 2>/dev/null || skip "no $1 groups"
+	at_end "echo $PID >$root/cgroup.procs 2>/dev/null; rmdir $GROUP"
+	echo "$PID" >"$GROUP/cgroup.procs"
+	CHANGED=yes
+}
+
+@test "no more processes for its group" {
 	target_start veto none
-	if mkdir "$group" 2>/dev/null; then
-		at_end "echo $PID >/sys/fs/cgroup/pids/cgroup.procs 2>/dev/null; rmdir $group"
-		echo "$PID" >"$group"/cgroup.procs
-		echo 2 >"$group"/pids.max
-		refuses "its control group may not have more processes"
-		echo max >"$group"/pids.max
-		dump_fork
-	fi
+	in_group pids
+	echo 2 >"$GROUP/pids.max"
+	refuses "its control group may not have more processes"
+	echo max >"$GROUP/pids.max"
+	dump_so
+}
+
+@test "no more processes for its user" {
+	load ../tools/daemon
+	need_root
+	need_command setpriv
+	local most
+	user_target veto none
+	most=$(as_user prlimit --pid "$PID" --nproc --noheadings --output HARD)
+	as_user prlimit --pid "$PID" --nproc=1:
+	CHANGED=yes
+	refuses "its user may not have more processes"
+	as_user prlimit --pid "$PID" --nproc="$most:"
+	dump_so
+	verify_content
+	# Those of root are not counted.
+	target_start veto none
+	prlimit --pid "$PID" --nproc=1:
+	dump_so
+}
+
+@test "a kernel that promises no more memory than it has" {
+	need_root
+	[ "$(cat /proc/sys/vm/overcommit_memory)" != 2 ] || skip "it is one"
+	[ "$(cat /proc/sys/vm/overcommit_kbytes)" = 0 ] || skip "vm.overcommit_kbytes is set"
+	target_start veto promised
+	dump_so
+	rm "$CORE"
+	# As much again as this target has cannot be promised; half of that can, to everybody else.
+	set_sysctl vm/overcommit_ratio "$(awk '/^MemTotal:/ { all = $2 } /^Committed_AS:/ { now = $2 }
+		END { printf "%d", (now + all * 3 / 2) * 100 / all }' /proc/meminfo)" ||
+		skip "settings of the kernel cannot be changed"
+	set_sysctl vm/overcommit_memory 2
+	refuses "vm.overcommit_memory"
+	# Others are not concerned.
+	target_start veto none
+	dump_so
+}
+
+@test "a mapping larger than the machine" {
+	[ "$(cat /proc/sys/vm/overcommit_memory)" = 0 ] || skip "the kernel does not guess"
+	target_start veto vast
+	refuses "vm.overcommit_memory"
 }
 
 @test "too little memory for its group" {
-	local group=/sys/fs/cgroup/memory/procsnaptest$$
 	target_start veto none
-	mkdir "$group" 2>/dev/null || skip "no memory groups"
-	at_end "echo $PID >/sys/fs/cgroup/memory/cgroup.procs 2>/dev/null; rmdir $group"
-	echo "$PID" >"$group"/cgroup.procs
-	echo $((128 << 20)) >"$group"/memory.limit_in_bytes || skip "no memory groups"
-	dump_fork
+	in_group memory
+	echo $((128 << 20)) >"$GROUP/memory.limit_in_bytes" || skip "no memory groups"
+	dump_so
 	rm "$CORE"
-	echo $((64 << 20)) >"$group"/memory.limit_in_bytes
+	echo $((64 << 20)) >"$GROUP/memory.limit_in_bytes"
 	refuses "of memory left"
 }
 
+# with_groups: snapctl sees files of control groups, version 2, that are made up: those of the group of
+# the target, with $1 as its memory.oom.group, inside one that has $2 bytes left beyond what must stay.
+with_groups() {
+	local inner
+	inner=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$PID/cgroup")
+	cat >"$DIR/snapctl" <<-END
+		#!/bin/sh
+		exec unshare --mount sh -c 'mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir -p "$inner" &&
+			cd "$inner" && echo $1 >memory.oom.group && echo max >memory.max && cd .. &&
+			echo 0 >memory.oom.group && echo 1073741824 >memory.max &&
+			echo \$((1073741824 - (64 << 20) - $2)) >memory.current && echo >memory.stat &&
+			exec "\$@"' sh "$BUILD/snapctl" "\$@"
+	END
+	chmod 755 "$DIR/snapctl"
+	SNAPCTL=$DIR/snapctl
+}
+
+@test "a group that is killed as a whole: for its processes there must be memory for all of the copy" {
+	need_mount
+	target_start veto none
+	local group=/sys/fs/cgroup/unified
+	[ -d $group ] || group=/sys/fs/cgroup
+	in_group "${group#/sys/fs/cgroup}"
+	with_groups 0 $((20 << 20))
+	dump_so
+	rm "$CORE"
+	with_groups 1 $((20 << 20))
+	refuses "of memory left"
+	with_groups 1 $((200 << 20))
+	dump_so
+}
+
 @test "memory becomes scarce in its group: the child ends, and the process does not" {
-	local group=/sys/fs/cgroup/memory/procsnaptest$$
 	target_start childless 512
-	mkdir "$group" 2>/dev/null || skip "no memory groups"
-	at_end "echo $PID >/sys/fs/cgroup/memory/cgroup.procs 2>/dev/null; rmdir $group"
-	echo "$PID" >"$group"/cgroup.procs
-	echo 1 >"$group"/memory.move_charge_at_immigrate 2>/dev/null || true
-	echo $((2 << 30)) >"$group"/memory.limit_in_bytes || skip "no memory groups"
+	in_group memory
+	echo 1 >"$GROUP/memory.move_charge_at_immigrate" 2>/dev/null || true
+	echo $((2 << 30)) >"$GROUP/memory.limit_in_bytes" || skip "no memory groups"
 	dump_slowly
 	# It had its memory before it came here, so that is not counted; what is left counts.
-	echo $((48 << 20)) >"$group"/memory.limit_in_bytes
+	echo $((48 << 20)) >"$GROUP/memory.limit_in_bytes"
 	status=0
 	wait "$SLOW" || status=$?
-	echo $((2 << 30)) >"$group"/memory.limit_in_bytes
+	echo $((2 << 30)) >"$GROUP/memory.limit_in_bytes"
 	cat "$DIR/slow"
 	expect $EX_SPACE
 	grep -q 'was given up' "$DIR/slow"
 	only_files
 	wait_for childless
-	dump_fork
+	dump_so
 	verify_content
 }
 
@@ -448,10 +474,23 @@ refuses() {
 
 @test "a filter that kills for it" {
 	target_start seccomp
-	dump --mode=fork
-	expect $EX_FAILED
-	error_has "seccomp"
+	refuses "seccomp" unforeseen
 	unharmed
+}
+
+@test "a filter, and nobody who may hold it off" {
+	load ../tools/daemon
+	need_root
+	need_command setpriv
+	chmod 755 "$DIR"
+	chmod 1777 "$OUT"
+	user_target veto errno
+	cat >"$DIR/snapctl" <<-END
+		#!/bin/sh
+		exec ${AS_USER[*]} "$BUILD/snapctl" "\$@"
+	END
+	chmod 755 "$DIR/snapctl"
+	SNAPCTL=$DIR/snapctl refuses "seccomp filter cannot be held off"
 }
 
 @test "a filter that says no to something else" {
@@ -460,7 +499,7 @@ refuses() {
 	remember
 	local i
 	for i in 1 2 3; do
-		dump_fork
+		dump_so
 		verify_content
 		as_before
 	done
@@ -469,110 +508,27 @@ refuses() {
 
 # ---- what comes in between ------------------------------------------------------------------------
 
-# Whatever was left in the vDSO, the next dump is good. A zombie may be left by the killed worker.
-killed_well() {
-	as_before thunk
-	wait_for no_child_lives
-	rm -f "$CORE"
-	dump --json --mode=fork
-	expect 0
-	field '.mode == "fork"' >/dev/null
-	as_before thunk
-	unharmed_but_thunk "$(target_cmd check)"
-}
-
 @test "SIGKILL of the worker before each request: the process goes on, and the next dump works" {
-	[ -z "${ASAN_OPTIONS-}" ] || skip "nothing can be preloaded"
-	target_start veto none
-	remember
-	each_step kill killed_well
-	verify_content
+	killed_before_each_request 1 veto none
 }
 
 @test "the same with system calls that do not stand still" {
-	[ -z "${ASAN_OPTIONS-}" ] || skip "nothing can be preloaded"
-	target_start invariant 4 8192
-	remember
-	each_step kill killed_well 5
-	right_content
+	killed_before_each_request 5 invariant 4 8192
 }
 
 @test "a signal with a handler before each request" {
-	[ -z "${ASAN_OPTIONS-}" ] || skip "nothing can be preloaded"
-	target_start handler
-	remember
-	export PTRACE_TARGET=$PID
-	each_step 10 signalled_well
-	dump --mode=fork
-	childless
-	as_before thunk
+	signalled_before_each_request
 }
 
 @test "SIGKILL of the worker at any time" {
-	local max i names=('veto none' 'invariant 4 4096' 'remap --pages 1024 --ballast 8' signals) name
-	for name in "${names[@]}"; do
-		# shellcheck disable=SC2086
-		target_start $name
-		dump_fork
-		max=$(($(field .wall_ns) / 800))
-		for ((i = 0; i < ROUNDS; i++)); do
-			"$TOOLS/disturb" --worker KILL --random-us "$max" -- \
-				"$SNAPCTL" dump --mode=fork -f -o "$CORE" "$PID" >"$DIR/round" 2>&1 || true
-			rm -f "$CORE"
-			wait_free "$PID"
-			wait_for no_child_lives
-		done
-		# With it goes what the killed ones have left.
-		dump --mode=fork
-		expect 0
-		right_content
-		has_key table || childless
-		target_ok_but_eintr
-	done
-	wait_for no_workers
+	killed_at_any_time
 }
 
 @test "SIGSTOP of the worker in the middle: it ends itself" {
-	[ -z "${ASAN_OPTIONS-}" ] || skip "nothing can be preloaded"
-	target_start veto none
-	remember
-	local n
-	for n in 5 25 31 35; do
-		rm -f "$DIR/stepped"
-		step "$n" stop
-		stepped
-		as_before thunk
-		wait_for no_child_lives
-		dump --mode=fork
-		expect 0
-		unharmed_but_thunk "$(target_cmd check)"
-		rm -f "$CORE"
-	done
+	stopped_before_requests 5 25 31 35
 }
 
 @test "several dumps of one process at once" {
 	target_start childless 64
-	local i k pids good=0
-	for ((i = 0; i < 6; i++)); do
-		pids=()
-		for k in 1 2 3; do
-			"$SNAPCTL" dump --mode=fork --json -f -o "$DIR/core.$k" "$PID" \
-				>"$DIR/json.$k" 2>"$DIR/err.$k" 3>&- &
-			pids+=($!)
-		done
-		for k in 1 2 3; do
-			status=0
-			wait "${pids[k - 1]}" || status=$?
-			errors=$(cat "$DIR/err.$k")
-			[[ $status =~ ^[016]$ ]] || expect 0
-			if [ "$status" = 0 ]; then
-				CORE=$DIR/core.$k verify_content
-				good=$((good + 1))
-			fi
-		done
-		childless
-		unharmed
-	done
-	echo "$good of 18 were good"
-	((good > 0))
+	several_at_once 6
 }

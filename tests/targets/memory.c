@@ -337,12 +337,12 @@ static void make_dev_zero(void)
 
 /* ---- what dumpers stumble over ---- */
 
-static void make_hugetlb(void)
+static void make_hugetlb(bool private)
 {
 	static const char *const names[] = { "hugetlb_private", "hugetlb_shared" };
 	static const int flags[] = { MAP_PRIVATE, MAP_SHARED };
 
-	for (size_t i = 0; i < TARGET_ARRAY_SIZE(names); i++) {
+	for (size_t i = private ? 0 : 1; i < TARGET_ARRAY_SIZE(names); i++) {
 		void *p = mmap(NULL, 4 * MB, PROT_READ | PROT_WRITE,
 			       flags[i] | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 		struct memory_region *r = region(names[i], p, 4 * MB);
@@ -703,8 +703,9 @@ int main(int argc, char **argv)
 	if (!given(argv, "no-sysv"))
 		make_sysv();
 	make_dev_zero();
-	make_hugetlb();
-	make_hugetlb_file();
+	make_hugetlb(!given(argv, "no-hugetlb"));
+	if (!given(argv, "no-hugetlb"))
+		make_hugetlb_file();
 	make_secret();
 	make_guard();
 	make_guarded_stack();

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <stddef.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/shm.h>
+#include <sys/sysinfo.h>
 
 #include "../../common/compat.h"
 #include "target.h"
@@ -19,10 +21,14 @@ enum {
 	VETO_WATCHED_PAGES = 1024,
 	VETO_WRITTEN_PAGE = 3,
 	VETO_USER_MODE_ONLY = 1,
+	VETO_HUGE_BYTES = 2 << 20,
+	VETO_HUGE_PAGES = 2,
+	VETO_PROMISES = 4,
 };
 
-static uint8_t *mem, *watched;
+static uint8_t *mem, *watched, *huge;
 static int pagemap = -1;
+static _Atomic unsigned int written_huge;
 
 static void open_direct(void)
 {
@@ -105,8 +111,69 @@ static void attach_sysv(void)
 	shmctl(id, IPC_RMID, NULL);
 }
 
+static void run_machine(void)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, KVM_CREATE_VM, 0) < 0)
+		target_die(77, "/dev/kvm: %s", strerror(errno));
+	close(fd);
+}
+
+/**
+ * Memory that is not there, but that the kernel has to count: three times as much as the machine
+ * has, in mappings of which each is less than that; or in one, which the kernel makes of them.
+ */
+static void map_promises(int advice)
+{
+	struct sysinfo si;
+
+	sysinfo(&si);
+	size_t n = si.totalram * si.mem_unit / (4 * TARGET_PAGE) * (3 * TARGET_PAGE);
+
+	for (int i = 0; i < VETO_PROMISES; i++) {
+		void *p = target_mmap(n, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+		if (i & 1)
+			madvise(p, n, advice);
+	}
+}
+
+static void *huge_main(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		for (int i = 0; i < VETO_HUGE_PAGES; i++)
+			huge[i * VETO_HUGE_BYTES]++;
+		written_huge++;
+		target_sleep_ms(1);
+	}
+	return NULL;
+}
+
+/**
+ * All huge pages there are, of which nothing is set aside for it: should they be shared with a
+ * child, there is none for whoever writes first, which is SIGBUS.
+ */
+static void write_huge(int shared)
+{
+	huge = mmap(NULL, VETO_HUGE_PAGES * VETO_HUGE_BYTES, PROT_READ | PROT_WRITE,
+		    shared | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+	if (huge == MAP_FAILED)
+		target_die(77, "huge pages: %s", strerror(errno));
+	target_spawn(huge_main, NULL);
+	while (!written_huge)
+		target_sleep_ms(1);
+}
+
 static void veto_check(void)
 {
+	unsigned int before = written_huge;
+
+	for (int i = 0; huge && written_huge == before && i < 1000; i++)
+		target_sleep_ms(1);
+	if (huge && written_huge == before)
+		target_fail("nobody writes to huge pages any more");
 	struct page_region found[4] = { 0 };
 
 	target_verify("mem", mem, VETO_BYTES, VETO_SEED);
@@ -139,10 +206,20 @@ int main(int argc, char **argv)
 		install_filter();
 	else if (!strcmp(kind, "sysv"))
 		attach_sysv();
+	else if (!strcmp(kind, "kvm"))
+		run_machine();
+	else if (!strcmp(kind, "promised"))
+		map_promises(MADV_DONTDUMP);
+	else if (!strcmp(kind, "vast"))
+		map_promises(MADV_NORMAL);
+	else if (!strcmp(kind, "hugetlb"))
+		write_huge(MAP_PRIVATE);
+	else if (!strcmp(kind, "hugeshared"))
+		write_huge(MAP_SHARED);
 	else if (!strcmp(kind, "pidns") && unshare(CLONE_NEWPID))
 		target_die(77, "unshare: %s", strerror(errno));
 	else if (strcmp(kind, "none") && strcmp(kind, "pidns"))
-		target_die(1, "usage: veto direct|uring|uffd|errno|sysv|pidns|none");
+		target_die(1, "usage: veto direct|uring|uffd|errno|sysv|kvm|promised|vast|hugetlb|hugeshared|pidns|none");
 	target_ready(0, watched ? TARGET_UFFD : 0, "mem=%p:%d:%d:1", (void *)mem, VETO_BYTES, VETO_SEED);
 	return target_serve(&ops);
 }

@@ -131,7 +131,7 @@ static void test_flags(void **state _unused_)
 	assert_int_equal(madvise(p + 3 * TEST_PAGE, TEST_PAGE, MADV_WIPEONFORK), 0);
 	struct snapshot snap = { 0 };
 	assert_ok(read_process(getpid(), &snap));
-	static const uint32_t rw = SNAP_MAP_READ | SNAP_MAP_WRITE;
+	static const uint32_t rw = SNAP_MAP_READ | SNAP_MAP_WRITE | SNAP_MAP_COUNTED;
 	assert_int_equal(find(&snap, p + TEST_PAGE)->flags, rw | SNAP_MAP_DONTDUMP);
 	assert_int_equal(find(&snap, p + 2 * TEST_PAGE)->flags, rw | SNAP_MAP_DONTFORK);
 	assert_int_equal(find(&snap, p + 3 * TEST_PAGE)->flags, rw | SNAP_MAP_WIPEONFORK);

@@ -538,11 +538,11 @@ static void test_smaps(void **state _unused_)
 	assert_int_equal(map.flags,
 			 SNAP_MAP_READ | SNAP_MAP_WRITE | SNAP_MAP_DONTDUMP | SNAP_MAP_IO |
 				 SNAP_MAP_PFN | SNAP_MAP_HUGETLB | SNAP_MAP_DONTFORK |
-				 SNAP_MAP_WIPEONFORK | SNAP_MAP_SHADOWSTACK);
+				 SNAP_MAP_WIPEONFORK | SNAP_MAP_SHADOWSTACK | SNAP_MAP_COUNTED);
 	assert_true(walk.vm_flags);
 	assert_string_equal(names.data + map.name, "[heap]");
 	assert_int_equal(procfs_maps_next(&walk, &names, &map), 1);
-	assert_int_equal(map.flags, 0);
+	assert_int_equal(map.flags, SNAP_MAP_COUNTED);
 	assert_int_equal(map.name, 0);
 	assert_true(walk.vm_flags);
 	assert_int_equal(procfs_maps_next(&walk, &names, &map), 1);
