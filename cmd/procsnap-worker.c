@@ -24,6 +24,7 @@
 #include "cmd/worker/deliver.h"
 #include "cmd/worker/describe.h"
 #include "cmd/worker/finish.h"
+#include "cmd/worker/leftovers.h"
 #include "cmd/worker/live.h"
 #include "cmd/worker/owner.h"
 #include "cmd/worker/precopy.h"
@@ -549,8 +550,9 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 						 .stall_ns = STALL_NS };
 	struct snap_error *err = capture_create(&w->ref, &options, &w->capture);
 	w->phase = "looking";
-	if (!err && w->job.flags & JOB_ARM) {
-		err = arm_process(&w->job, &w->ref, w->capture, ret);
+	if (!err && w->job.flags & (JOB_ARM | JOB_REAP)) {
+		err = w->job.flags & JOB_ARM ? arm_process(&w->job, &w->ref, w->capture, ret) :
+					       leftovers_reap(w->capture, ret);
 		capture_destroy(w->capture);
 		return err;
 	}

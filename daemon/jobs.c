@@ -94,7 +94,10 @@ static struct snap_error *cancel_error(const struct job_run *run)
 				      pid);
 	return snap_error_new(SNAP_CANCELLED,
 			      "the %s of process %d was cancelled; it runs on unharmed",
-			      run->request.job.flags & JOB_ARM ? "arming" : "dump", pid);
+			      run->request.job.flags & JOB_ARM	? "arming" :
+			      run->request.job.flags & JOB_REAP ? "cleaning" :
+								  "dump",
+			      pid);
 }
 
 /// Why a worker ended without a last word.

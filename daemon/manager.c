@@ -13,6 +13,7 @@
 
 #include "common/str.h"
 #include "daemon/api.h"
+#include "daemon/leftovers.h"
 #include "daemon/listen.h"
 
 // How long workers and clients have to end before we do.
@@ -356,7 +357,11 @@ static struct snap_error *create(struct manager *m, const struct manager_options
 		apply_config(m);
 	if (!err && m->store)
 		watch_crashes(m, options->store_path);
-	return err ? err : listen_all(m->server, options->socket_path);
+	if (!err)
+		err = listen_all(m->server, options->socket_path);
+	if (!err)
+		leftovers_begin(m->jobs);
+	return err;
 }
 
 struct snap_error *manager_create(const struct manager_options *options, struct manager **ret)

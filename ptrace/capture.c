@@ -660,9 +660,35 @@ static struct snap_error *reap(struct capture *c, pid_t ns_pid, int tries)
 static void reap_left(struct capture *c)
 {
 	pid_t left[LEFT_MAX];
-	size_t n = twin_find_left(c->procfd, left, LEFT_MAX);
+	size_t n = twin_find_left(c->procfd, TWIN_LEFT_ALL, left, LEFT_MAX);
 	for (size_t i = 0; i < n; i++)
 		snap_error_destroy(reap(c, left[i], 1)); // else the next dump may
+}
+
+struct snap_error *capture_reap_left(struct capture *c, struct snapshot *known, size_t *ret_n)
+{
+	pid_t left[LEFT_MAX];
+	struct memsource *source;
+	struct snap_error *err = capture_inspect(c, known, &source);
+	if (!err)
+		err = deadman_create();
+	if (err)
+		return err;
+	size_t n = twin_find_left(c->procfd, TWIN_LEFT_NAMED, left, LEFT_MAX), done = 0;
+	c->known = known;
+	for (size_t i = 0; i < n && !err; i++) {
+		err = reap(c, left[i], REAP_TRIES);
+		done += !err;
+	}
+	if (err)
+		err = snap_error_wrap(err,
+				      "process %d cannot be made to reap a zombie that a killed "
+				      "worker has left",
+				      c->ref->pid);
+	c->known = NULL;
+	if (!err)
+		*ret_n = done;
+	return err;
 }
 
 struct snap_error *capture_end_rest(struct capture *c, struct snapshot *snap)

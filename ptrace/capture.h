@@ -118,3 +118,13 @@ struct snap_error *capture_rest(struct capture *capture, struct memsource **ret_
  * before, so that reading from it was refused.
  */
 struct snap_error *capture_end_rest(struct capture *capture, struct snapshot *snap) _must_check_;
+
+/**
+ * Has the process reap children like that which a worker left that was killed, zombies by now. One
+ * thread stops for some tenths of a millisecond for each; where there are none, nobody does.
+ *
+ * @known, empty, gets a look at the process, and @ret_n how many there were. Not for a capture that
+ * is taken, too.
+ */
+struct snap_error *capture_reap_left(struct capture *capture, struct snapshot *known,
+				     size_t *ret_n) _must_check_;

@@ -291,16 +291,18 @@ struct snap_error *twin_reap(const struct pidref *ref, int procfd, const struct 
  * Was this zombie one of ours? Of those without an exit signal, it is one that never was another
  * program and has our name, or ended as the thunk ends it, or was killed before it ran at all.
  */
-static bool is_left(const struct procfs_stat *stat)
+static bool is_left(const struct procfs_stat *stat, enum twin_left which)
 {
 	if (stat->state != 'Z' || stat->exit_signal != 0 || !(stat->flags & NEVER_EXECED))
 		return false;
-	return !strcmp(stat->comm, (const char *)twin_name) ||
-	       stat->exit_code == ARCH_THUNK_FORK_STATUS << 8 ||
+	bool named = !strcmp(stat->comm, (const char *)twin_name);
+	if (named || which == TWIN_LEFT_NAMED)
+		return named;
+	return stat->exit_code == ARCH_THUNK_FORK_STATUS << 8 ||
 	       (stat->exit_code == SIGKILL && !stat->utime);
 }
 
-static size_t find_left_of(const char *text, pid_t *ret, size_t max)
+static size_t find_left_of(const char *text, enum twin_left which, pid_t *ret, size_t max)
 {
 	size_t n = 0;
 	while (n < max) {
@@ -315,7 +317,7 @@ static size_t find_left_of(const char *text, pid_t *ret, size_t max)
 			return n;
 		text += len;
 		(void)snprintf(path, sizeof(path), "/proc/%d/stat", (pid_t)pid);
-		if (procfs_read_stat(AT_FDCWD, path, &stat) < 0 || !is_left(&stat))
+		if (procfs_read_stat(AT_FDCWD, path, &stat) < 0 || !is_left(&stat, which))
 			continue;
 		(void)snprintf(path, sizeof(path), "/proc/%d/status", (pid_t)pid);
 		if (procfs_read_status(AT_FDCWD, path, &status) == 0)
@@ -324,7 +326,7 @@ static size_t find_left_of(const char *text, pid_t *ret, size_t max)
 	return n;
 }
 
-size_t twin_find_left(int procfd, pid_t *ret, size_t max)
+size_t twin_find_left(int procfd, enum twin_left which, pid_t *ret, size_t max)
 {
 	int fd = openat(procfd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -334,7 +336,7 @@ size_t twin_find_left(int procfd, pid_t *ret, size_t max)
 		char path[300];
 		(void)snprintf(path, sizeof(path), "%s/children", d->d_name);
 		if (d->d_name[0] != '.' && snap_read_file_at(fd, path, CHILDREN_MAX, &text) > 0)
-			n += find_left_of(text, ret + n, max - n);
+			n += find_left_of(text, which, ret + n, max - n);
 	}
 	if (dir)
 		(void)closedir(dir);

@@ -21,7 +21,8 @@
  * instructions are those of the thunk. It has no exit signal, so the process is told of neither its
  * birth nor its death: a waitpid() for any child does not see it, but with __WALL or __WCLONE.
  * What is left then is a zombie, which the process is made to reap. One that a worker left that
- * was killed stays until the next dump (twin_find_left()), or until the process ends.
+ * was killed stays until the next dump or start of the daemon (twin_find_left()), or until the
+ * process ends.
  *
  * It shares no descriptors with the process, so that what the process closes is closed, and what
  * it holds when it ends is free. That is done once the process runs again.
@@ -69,10 +70,14 @@ void twin_kill(struct twin *twin);
  */
 struct snap_error *twin_reap(const struct pidref *ref, int procfd, const struct snapshot *snap,
 			     pid_t ns_pid) _must_check_;
+enum twin_left {
+	TWIN_LEFT_ALL, ///< also those that were killed before they had their name
+	TWIN_LEFT_NAMED, ///< those of which nobody can doubt what they are
+};
 /**
  * Zombies that are such children of the process, of which nobody has made the process reap.
  *
  * @ret has room for @max, and gets their numbers as the process has them. Returns how many. Needs
  * CONFIG_PROC_CHILDREN; any thread may call it.
  */
-size_t twin_find_left(int procfd, pid_t *ret, size_t max);
+size_t twin_find_left(int procfd, enum twin_left which, pid_t *ret, size_t max);

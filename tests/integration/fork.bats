@@ -219,6 +219,77 @@ dump_slowly() {
 	only_files
 }
 
+# left_by_killed_worker: the current target has a zombie of one, ZOMBIE, and nothing else.
+left_by_killed_worker() {
+	local worker
+	dump_slowly
+	ZOMBIE=$CHILD
+	worker=$(sed -n 's/^TracerPid:\t//p' "/proc/$ZOMBIE/status")
+	worker=$(sed -n 's/^Tgid:\t//p' "/proc/$worker/status")
+	kill -KILL "$worker"
+	wait "$SLOW" || true
+	wait_for no_child_lives
+	[ "$(children)" = "$ZOMBIE " ] || fail "no zombie, but '$(children)'" || return 1
+	wait_free "$PID"
+}
+
+# Zombies that are called so, and ones that nobody is told of, in $DIR/others: none of them is ours.
+other_zombies() {
+	python3 -c '
+import ctypes, os, signal, time
+libc = ctypes.CDLL(None)
+def child(name, exit_signal):
+    pid = libc.syscall(56, exit_signal, 0, 0, 0, 0)  # clone(): nothing else sets the signal
+    if pid == 0:
+        libc.prctl(15, name.encode(), 0, 0, 0)
+        os._exit(0)
+    return pid
+print(child("procsnap-copy", signal.SIGCHLD), child("another", 0), child("procsnap-copies", 0),
+      flush=True)
+time.sleep(600)' >"$DIR/others" 3>&- &
+	STARTED+=($!)
+	wait_for test -s "$DIR/others"
+}
+
+@test "a zombie of a killed worker goes when the daemon starts, and no other does" {
+	load ../tools/daemon
+	need_command python3
+	[ "$(uname -m)" = x86_64 ] || skip "numbers of system calls"
+	other_zombies
+	target_start childless 768
+	remember
+	left_by_killed_worker
+	daemon_start
+	zombie_gone() { [ ! -e "/proc/$ZOMBIE" ]; }
+	wait_for zombie_gone
+	wait_for log_has "process $PID (childless) was made to reap 1 zombies"
+	wait_for no_workers
+	as_before
+	childless
+	unharmed
+	local other
+	for other in $(cat "$DIR/others"); do
+		grep -q '^State:.Z' "/proc/$other/status"
+	done
+	[ "$(grep -c 'killed worker' "$DIR/log")" = 1 ]
+	daemon_stop
+}
+
+@test "a zombie of a killed worker that cannot be reaped now: the daemon says so" {
+	load ../tools/daemon
+	target_start childless 768
+	left_by_killed_worker
+	kill -STOP "$PID"
+	daemon_start
+	wait_for log_has "process $PID cannot be made to reap a zombie that a killed worker has left: it is stopped"
+	kill -CONT "$PID"
+	daemon_stop
+	daemon_again
+	wait_for childless
+	unharmed
+	daemon_stop
+}
+
 # ---- what forbids it -------------------------------------------------------------------------------
 
 @test "io_uring" {

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "common/json.h"
+#include "ptrace/capture.h"
+
+/**
+ * What JOB_REAP asks for, with a @capture that is used for nothing else. @ret is the result, owned
+ * by the caller: "pid", "comm", and "reaped", how many zombies there were.
+ */
+struct snap_error *leftovers_reap(struct capture *capture, struct json **ret) _must_check_;
