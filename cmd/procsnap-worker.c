@@ -263,7 +263,8 @@ static struct snap_error *look_again(struct worker *w, struct memsource **ret_so
 	return err ? err : core_create_over(&look->known, look->plan, before->core, &look->core);
 }
 
-static struct snap_error *copy_rounds(struct worker *w, struct memsource *source)
+/// @source becomes that of the last look.
+static struct snap_error *copy_rounds(struct worker *w, struct memsource **source)
 {
 	struct precopy *p = &w->precopy;
 	struct core_progress progress = { on_progress, w };
@@ -273,12 +274,27 @@ static struct snap_error *copy_rounds(struct worker *w, struct memsource *source
 	abort_on_term = precopy_look(p)->core;
 	if (terminated)
 		core_abort(precopy_look(p)->core);
-	struct snap_error *err = precopy_first(p, source, w->spool, cpus_to_copy(), &progress,
+	struct snap_error *err = precopy_first(p, *source, w->spool, cpus_to_copy(), &progress,
 					       &again);
 	abort_on_term = NULL; // the rest does not take long
 	if (!err && again)
-		err = look_again(w, &source);
-	return err ? err : precopy_rest(p, source, w->spool, cpus_to_copy());
+		err = look_again(w, source);
+	return err ? err : precopy_rest(p, *source, w->spool, cpus_to_copy());
+}
+
+/**
+ * It writes faster than can be copied: what was copied in advance is of no use, and it forks.
+ *
+ * The layout is that of a dump that begins so, and room is made ready for that.
+ */
+static struct snap_error *fork_after_all(struct worker *w, struct memsource *source)
+{
+	capture_unfollow(w->capture);
+	reserve_deinit(&w->reserve);
+	// Also what lies behind the end of the first layout.
+	if (ftruncate(w->spool, 0) < 0)
+		return snap_error_errno(SNAP_FAILED, errno, "cannot begin anew");
+	return reserve_room(w, w->precopy.looks[0].core, source);
 }
 
 /// Copies in advance what can be. Falls back to copying while it stands still, if it may.
@@ -294,7 +310,11 @@ static struct snap_error *copy_in_advance(struct worker *w, struct memsource *so
 		w->forecast.best = STRATEGY_COPY;
 		return core_reserve(look->core, source, cpus_to_copy(), false, &w->reserve);
 	}
-	err = copy_rounds(w, source);
+	err = copy_rounds(w, &source);
+	look = precopy_look(&w->precopy);
+	if (!err && !(w->job.flags & (JOB_MODES | JOB_ANALYZE)) &&
+	    forecast_turn_to_fork(&w->forecast, w->capture, &look->known, w->precopy.left_bytes))
+		return fork_after_all(w, source);
 	if (err && err->code == SNAP_NO_SPACE && w->job.flags & JOB_KEEP_PARTIAL) {
 		// What is most useful gets the room there is, and that is found out later.
 		snap_error_destroy(err);
@@ -323,7 +343,8 @@ static struct snap_error *prepare(struct worker *w, struct memsource *source)
 	if (!err && w->forecast.best == STRATEGY_PRECOPY)
 		err = copy_in_advance(w, source);
 	if (!err && w->forecast.best == STRATEGY_FORK)
-		capture_fork(w->capture, &look->known, w->job.flags & JOB_FORK);
+		capture_fork(w->capture, &precopy_look(&w->precopy)->known,
+			     w->job.flags & JOB_FORK);
 	return err;
 }
 

@@ -54,6 +54,21 @@ void forecast_make(struct forecast *f, struct capture *capture, const struct sna
 		f->best = STRATEGY_FORK;
 }
 
+bool forecast_turn_to_fork(struct forecast *f, struct capture *capture,
+			   const struct snapshot *known, uint64_t left_bytes)
+{
+	uint64_t *ns = f->pause_ns;
+	ns[STRATEGY_PRECOPY] += for_bytes(left_bytes, COPY_GIB_NS);
+	if (ns[STRATEGY_FORK] + FORK_GAIN_NS >= ns[STRATEGY_PRECOPY])
+		return false;
+	if (!f->veto[STRATEGY_FORK])
+		f->veto[STRATEGY_FORK] = capture_can_fork(capture, known);
+	if (f->veto[STRATEGY_FORK])
+		return false;
+	f->best = STRATEGY_FORK;
+	return true;
+}
+
 void forecast_deinit(struct forecast *f)
 {
 	for (int i = 0; i < STRATEGY_MAX; i++)

@@ -36,6 +36,12 @@ enum forecast_flags {
 /// Foretells the pause of a dump of @plan, made from the look @known, with @threads threads.
 void forecast_make(struct forecast *forecast, struct capture *capture, const struct snapshot *known,
 		   const struct plan *plan, uint64_t threads, uint32_t flags);
+/**
+ * After the rounds of precopy, which have left @left_bytes: takes fork instead if that is shorter
+ * now, and possible. Returns whether it does.
+ */
+bool forecast_turn_to_fork(struct forecast *forecast, struct capture *capture,
+			   const struct snapshot *known, uint64_t left_bytes);
 void forecast_deinit(struct forecast *forecast);
 /// As messages name it.
 const char *strategy_name(enum strategy strategy);

@@ -386,6 +386,33 @@ veto_with() {
 	unharmed
 }
 
+@test "auto: where it turns out that the process writes faster than can be copied in advance" {
+	local i
+	target_start invariant 4 65536
+	follows_writes || skip "$errors"
+	snapctl dump --direct -n "$PID"
+	[[ $output == *"by precopy"* ]] || fail "$output" || return 1
+	remember
+	for i in '' --keep-partial --with-binaries; do
+		dump --json $i
+		expect 0
+		field '.mode == "fork" and .lost_bytes == 0 and .warnings == []' >/dev/null
+		well_formed
+		right_content
+		childless
+		as_before
+		unharmed
+	done
+	# Not where it was said how, or that cannot be.
+	dump --json --mode=precopy
+	field '.mode == "precopy"' >/dev/null
+	right_content
+	PROCSNAP_MASK=fork dump --json
+	field '.mode == "precopy"' >/dev/null
+	right_content
+	unharmed
+}
+
 @test "real-time scheduling" {
 	need_command chrt
 	target_start veto none
