@@ -76,28 +76,23 @@ kill_all() {
 }
 
 @test "SIGKILL: 64 MiB and a writer, copied in advance" {
-	DUMP_MODE=precopy
-	kill_all gap-probe 64 --write 10000
+	DUMP_MODE=precopy kill_all gap-probe 64 --write 10000
 }
 
 @test "SIGKILL: 200 threads, copied in advance" {
-	DUMP_MODE=precopy
-	kill_all threads 200
+	DUMP_MODE=precopy kill_all threads 200
 }
 
 @test "SIGKILL: 64 MiB and a writer, with a child" {
-	DUMP_MODE=fork
-	kill_all gap-probe 64 --write 10000
+	DUMP_MODE=fork kill_all gap-probe 64 --write 10000
 }
 
 @test "SIGKILL: 200 threads, with a child" {
-	DUMP_MODE=fork
-	kill_all threads 200
+	DUMP_MODE=fork kill_all threads 200
 }
 
 @test "SIGKILL: signals that fly about, with a child" {
-	DUMP_MODE=fork
-	kill_all signals
+	DUMP_MODE=fork kill_all signals
 }
 
 @test "SIGKILL: a program that execs all the time" {

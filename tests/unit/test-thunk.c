@@ -117,33 +117,55 @@ static void test_running(void **state _unused_)
 	end(pid);
 }
 
-static void test_sleeping(void **state _unused_)
+/// A process that sleeps until it can read an "x" from the other end of @ret_fd. It counts that, and
+/// what was something else, or where @good was not true afterwards.
+static pid_t start_reader(struct shared *s, bool (*good)(void), int *ret_fd)
 {
-	struct shared *s = shared_page();
 	int fds[2];
 	char byte = 0;
 	assert_int_equal(pipe(fds), 0);
 	pid_t pid = fork();
 	if (!pid) {
 		for (;;) {
-			if (read(fds[0], &byte, 1) == 1 && byte == 'x')
-				s->count++;
-			else
+			if (read(fds[0], &byte, 1) != 1 || byte != 'x' || !good())
 				s->wrong++;
+			s->count++;
 		}
 	}
+	(void)close(fds[0]);
+	*ret_fd = fds[1];
+	return pid;
+}
+
+/// Has it read one that is written now, number @n?
+static void feed_reader(struct shared *s, int fd, uint64_t n)
+{
+	assert_int_equal(s->count, n - 1); // the call has not come back before
+	assert_int_equal(write(fd, "x", 1), 1);
+	while (s->count < n)
+		(void)usleep(100);
+}
+
+static bool always(void)
+{
+	return true;
+}
+
+static void test_sleeping(void **state _unused_)
+{
+	struct shared *s = shared_page();
+	int fd;
+	pid_t pid = start_reader(s, always, &fd);
 	for (uint64_t i = 1; i <= 50; i++) {
 		(void)usleep(1000);
 		size_t before = count_fds(pid);
 		set_off(s, pid, &(struct arch_call){ .nr = SYS_dup, .arg = 1 });
 		(void)usleep(1000);
-		assert_int_equal(s->count, i - 1); // the call has not come back
-		assert_int_equal(write(fds[1], "x", 1), 1);
-		while (s->count < i)
-			(void)usleep(100);
+		feed_reader(s, fd, i);
 		assert_int_equal(count_fds(pid), before);
 	}
 	assert_int_equal(s->wrong, 0);
+	(void)close(fd);
 	end(pid);
 }
 
@@ -204,23 +226,18 @@ static int wait_any(void)
 	return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static bool has_one_hidden_child(void)
+{
+	return waitpid(-1, NULL, 0) == -1 && errno == ECHILD &&
+	       wait_any() == ARCH_THUNK_FORK_STATUS && wait_any() == -1;
+}
+
 /// Who forks in its sleep sleeps on, does not see its child, and can wait for it all the same.
 static void test_child(void **state _unused_)
 {
 	struct shared *s = shared_page();
-	int fds[2];
-	char byte = 0;
-	assert_int_equal(pipe(fds), 0);
-	pid_t pid = fork();
-	if (!pid) {
-		for (;;) {
-			if (read(fds[0], &byte, 1) != 1 || waitpid(-1, NULL, 0) != -1 ||
-			    errno != ECHILD || wait_any() != ARCH_THUNK_FORK_STATUS ||
-			    wait_any() != -1)
-				s->wrong++;
-			s->count++;
-		}
-	}
+	int fd;
+	pid_t pid = start_reader(s, has_one_hidden_child, &fd);
 	for (uint64_t i = 1; i <= 50; i++) {
 		(void)usleep(1000);
 		set_off(s, pid,
@@ -228,12 +245,10 @@ static void test_child(void **state _unused_)
 					     .nr = arch_nr_clone,
 					     .arg = CLONE_FILES });
 		await_end(s, pid, 1);
-		assert_int_equal(s->count, i - 1);
-		assert_int_equal(write(fds[1], "x", 1), 1);
-		while (s->count < i)
-			(void)usleep(100);
+		feed_reader(s, fd, i);
 	}
 	assert_int_equal(s->wrong, 0);
+	(void)close(fd);
 	end(pid);
 }
 
