@@ -70,6 +70,13 @@ fail() {
 	return 1
 }
 
+# no COMMAND...: that fails. (An exclamation mark before a command lets no test fail.)
+no() {
+	if "$@"; then
+		fail "it should have failed: $*"
+	fi
+}
+
 # ---- what a test needs -----------------------------------------------------------------------
 
 need_root() {

@@ -109,7 +109,7 @@ callers() { # FUNCTION
 	built 1.27 native
 	core_of "$FOLDER/native"
 	show --all --system
-	! grep -E 'wait_for_signal|in_pause\+|libc\.so' "$DIR/stdout"
+	no grep -E 'wait_for_signal|in_pause\+|libc\.so' "$DIR/stdout"
 	grep -q '^main._Cfunc_in_pause(' "$DIR/stdout"
 	show --folded
 	grep -q '^main.paused;main._Cfunc_in_pause;runtime.cgocall;.*in_pause;wait_for_signal;pause 2$' "$DIR/stdout"

@@ -177,7 +177,7 @@ fake() {
 	grep -qx '  - 32 goroutines wait for one channel at 0x[0-9a-f]* (chan receive).' "$DIR/stdout"
 	grep -E '^[0-9]+ goroutine' "$DIR/stdout" | sed 1d | head -n 3 | cut -d ' ' -f 1-3 | diff - <(
 		printf '20 goroutines [chan\n12 goroutines [chan\n1 goroutine [syscall]\n')
-	! grep -E '^    runtime\.[a-z]' "$DIR/stdout"
+	no grep -E '^    runtime\.[a-z]' "$DIR/stdout"
 	grep -A 5 '\[semacquire\]\|\[sync.Mutex.Lock\]' "$DIR/stdout" | grep -q '^    main.locked  *[^ ]*main.go:[0-9]*$'
 	grep -A 1 '^20 ' "$DIR/stdout" | tail -n 1 |
 		grep -qE '^    goroutines [0-9]+(-[0-9]+)?(, [0-9]+(-[0-9]+)?)*, \.\.\.$'
@@ -479,7 +479,7 @@ keys_of_json() {
 	[ "$(grep -c '^goroutine ' "$DIR/stdout")" = "$(key goroutines)" ]
 	show --folded=states
 	harmless "$DIR/stdout"
-	! grep -vE '^[^ ].* [0-9]+$' "$DIR/stdout"
+	no grep -vE '^[^ ].* [0-9]+$' "$DIR/stdout"
 	show --json
 	one_object
 	# The terminal does not know that a string ends somewhere.
@@ -690,7 +690,8 @@ keys_of_json() {
 	# The type of the note NT_FILE, which comes once in the core before its memory.
 	at=$(LC_ALL=C grep -obUaPm 1 'ELIFCORE' "$CORE" | cut -d : -f 1)
 	printf XXXX | dd of="$CORE" bs=1 seek="$at" conv=notrunc status=none
-	! eu-readelf -n "$CORE" 2>/dev/null | grep -q '^  CORE .* FILE$'
+	eu-readelf -n "$CORE" >"$DIR/notes" 2>/dev/null || true
+	no grep -q '^  CORE .* FILE$' "$DIR/notes"
 	show --folded
 	[ "$status" -le 1 ]
 	show --folded --exe="$BUILD/targets/goprof"

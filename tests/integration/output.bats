@@ -507,8 +507,8 @@ believed_large() {
 	target_start simple
 	strace -f -qq -o "$DIR/trace" -e trace=ptrace,process_vm_readv,kill,tgkill,rt_sigqueueinfo \
 		-e signal=none "$SNAPCTL" dump -n "$PID" >/dev/null
-	! grep -q 'ptrace(' "$DIR/trace"
-	! grep -q "kill($PID" "$DIR/trace"
+	no grep -q 'ptrace(' "$DIR/trace"
+	no grep -q "kill($PID" "$DIR/trace"
 	unharmed
 }
 
@@ -518,7 +518,7 @@ believed_large() {
 	target_start simple
 	strace -f -qq -o "$DIR/trace" -e trace=open,openat,creat,unlink,unlinkat,mkdir "$SNAPCTL" \
 		dump -n -o "$DIR/" --compress "$PID" >/dev/null
-	! grep -E 'O_CREAT|O_TMPFILE|creat\(|unlink|mkdir' "$DIR/trace"
+	no grep -E 'O_CREAT|O_TMPFILE|creat\(|unlink|mkdir' "$DIR/trace"
 	script -qec "'$SNAPCTL' dump -n -o - $PID" "$DIR/typescript" >/dev/null
 	grep -q 'Expected pause' "$DIR/typescript"
 	unharmed

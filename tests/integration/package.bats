@@ -236,12 +236,12 @@ service_pid() {
 			sed -nE 's/^KEY\("(\w+)", "(\w+)",.*"([^"]*)"\).*/[\1] #\2=\3/p') \
 		<(awk '/^\[/ { section = $0 } /^#[A-Z][A-Za-z]+=/ { print section, $0 }' \
 			"$PLACE/unpacked/etc/procsnap/procsnap.conf")
-	! grep -vE '^(#.*|\[[A-Z][a-z]+\]|)$' "$PLACE/unpacked/etc/procsnap/procsnap.conf"
+	no grep -vE '^(#.*|\[[A-Z][a-z]+\]|)$' "$PLACE/unpacked/etc/procsnap/procsnap.conf"
 }
 
 @test "the unit: openat2() stays, without which no program of a process is opened" {
 	need_deb
-	! grep '^RestrictSUIDSGID=yes' "$(find "$PLACE/unpacked" -name procsnapd.service)"
+	no grep '^RestrictSUIDSGID=yes' "$(find "$PLACE/unpacked" -name procsnapd.service)"
 }
 
 @test "the unit: exposure at most 3.0" {
@@ -262,7 +262,7 @@ service_pid() {
 	inside systemctl is-active procsnapd.socket
 	inside systemctl is-enabled procsnapd.socket
 	[ "$(service ActiveState)" = inactive ]
-	! inside systemctl is-enabled procsnapd.service
+	no inside systemctl is-enabled procsnapd.service
 	inside getent group procsnap
 	inside journalctl --list-catalog 1f4e0a44a88649939aaea34fc6da8c95
 	[ "$(inside stat -c '%a %U %G' /var/lib/procsnap)" = "755 root root" ]
@@ -596,7 +596,7 @@ OURS='|/usr/libexec/procsnap/procsnap-corehook /var/lib/procsnap %P %u %g %s %t 
 	inside test ! -e /var/lib/procsnap/handler.json
 	[ -z "$(inside pgrep -f '[p]rocsnap')" ]
 	[ "$(service LoadState)" = not-found ]
-	! inside systemctl is-active procsnapd.socket
+	no inside systemctl is-active procsnapd.socket
 	inside test ! -e /run/procsnap
 	inside test -e /etc/procsnap/procsnap.conf
 	[ -n "$(inside find /var/lib/procsnap -name 'core.*')" ]
@@ -609,5 +609,5 @@ OURS='|/usr/libexec/procsnap/procsnap-corehook /var/lib/procsnap %P %u %g %s %t 
 	[ -z "$(inside systemctl list-unit-files --no-legend 'procsnap*')" ]
 	[ -z "$(inside systemctl --failed --no-legend 'procsnap*')" ]
 	[ -z "$(inside find /var/lib/systemd -name '*procsnap*')" ]
-	! inside journalctl --list-catalog 1f4e0a44a88649939aaea34fc6da8c95 2>/dev/null
+	no inside journalctl --list-catalog 1f4e0a44a88649939aaea34fc6da8c95 2>/dev/null
 }

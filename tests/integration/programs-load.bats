@@ -81,7 +81,7 @@ serves() {
 	dump_all_the_time "$(exe_of "$PID")" "$PID"
 	all_answered
 	[ ! -e "$DIR/other" ] || ! grep -qi error "$DIR/other"
-	! grep -qi 'error\|crash\|signal' "$DIR/program.log"
+	no grep -qi 'error\|crash\|signal' "$DIR/program.log"
 }
 
 @test "nginx" {
@@ -112,7 +112,7 @@ serves() {
 	dump_all_the_time "$(exe_of "$PID")" "$PID" $workers
 	all_answered
 	[ "$(cat "/proc/$(cat "$DIR/nginx.pid")/task/"*/children)" = "$workers" ]
-	! grep -E '\[(warn|error|crit|alert|emerg)\]|exited' "$DIR/errors"
+	no grep -E '\[(warn|error|crit|alert|emerg)\]|exited' "$DIR/errors"
 }
 
 @test "PostgreSQL" {
@@ -136,7 +136,7 @@ serves() {
 	all_answered
 	answers
 	[ ! -e "$DIR/other" ] || ! grep -qiE 'error|abort|fatal' "$DIR/other"
-	! grep -qE 'terminated|crash|PANIC|FATAL' "$DIR/program.log"
+	no grep -qE 'terminated|crash|PANIC|FATAL' "$DIR/program.log"
 }
 
 @test "node" {

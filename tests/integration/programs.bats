@@ -67,7 +67,7 @@ dump_program() { # PROGRAM-FILE
 	answers
 	[ "$(redis-cli -p "$PORT" get key1234)" = value1234 ]
 	# No client was thrown out, and the server saw nothing.
-	! grep -qi 'error\|crash\|signal' "$DIR/program.log"
+	no grep -qi 'error\|crash\|signal' "$DIR/program.log"
 }
 
 @test "python3" {
@@ -155,7 +155,7 @@ dump_program() { # PROGRAM-FILE
 	wait $load
 	[ "$(sort -u "$DIR/sums")" = 5000050000 ]
 	answers
-	! grep -qE 'terminated|crash|PANIC' "$DIR/program.log"
+	no grep -qE 'terminated|crash|PANIC' "$DIR/program.log"
 }
 
 @test "bash, and a pipeline of coreutils" {
@@ -247,7 +247,7 @@ start_contained() {
 	target_ok
 	[ "$($run task ls | awk '$1 == "go" { print $3 }')" = RUNNING ]
 	target_quit
-	! grep -qE 'level=(error|fatal|panic)' "$DIR/program.log"
+	no grep -qE 'level=(error|fatal|panic)' "$DIR/program.log"
 }
 
 # ---- a browser ---------------------------------------------------------------------------------
@@ -302,5 +302,5 @@ family() {
 		dump_program "$(readlink "/proc/$PID/exe")"
 	done
 	wait_for counts_on "$(counted)"
-	! grep -qiE 'crash|fatal|signal [0-9]' "$DIR/program.log"
+	no grep -qiE 'crash|fatal|signal [0-9]' "$DIR/program.log"
 }

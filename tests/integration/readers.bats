@@ -425,7 +425,7 @@ delve() { # CORE SCRIPT-FILE
 	printf 'goroutines\nexit\n' >"$DIR/list"
 	delve "$CORE" "$DIR/list" >"$DIR/ours"
 	[ "$(grep -c '^[* ] *Goroutine [0-9]' "$DIR/ours")" -ge 1000 ]
-	! grep -q 'error\|could not' "$DIR/ours"
+	no grep -q 'error\|could not' "$DIR/ours"
 	target_ok
 	target_quit
 }

@@ -131,7 +131,8 @@ threads_in_core() {
 	target_start zombie-leader
 	dump_often
 	# The leader has no registers; the three others do.
-	! "$CORECHECK" threads "$CORE" | grep -qx "$PID"
+	"$CORECHECK" threads "$CORE" >"$DIR/threads"
+	no grep -qx "$PID" "$DIR/threads"
 	[ "$(threads_in_core)" = 3 ]
 	[ "$(grep '^State' "/proc/$PID/status" | cut -f 2)" = "Z (zombie)" ]
 	target_quit
