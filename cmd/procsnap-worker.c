@@ -663,6 +663,10 @@ static void set_up_signals(void)
 	(void)sigprocmask(SIG_BLOCK, &chld, NULL);
 	struct sigaction sa = { .sa_handler = on_term, .sa_flags = SA_RESTART };
 	(void)sigaction(SIGTERM, &sa, NULL);
+	sigset_t term; // blocked until now (common/jobstart.c)
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	(void)sigprocmask(SIG_UNBLOCK, &term, NULL);
 	sa.sa_handler = SIG_IGN;
 	(void)sigaction(SIGPIPE, &sa, NULL);
 	(void)sigaction(SIGXFSZ, &sa, NULL); // write() says EFBIG then

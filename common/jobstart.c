@@ -12,9 +12,10 @@
 
 static void exec_worker(const char *path, int sock)
 {
-	sigset_t none;
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	sigset_t term;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM); // to cancel it, which it knows how to do only a moment later
+	(void)sigprocmask(SIG_SETMASK, &term, NULL);
 	// Ctrl-C and Ctrl-Z at the terminal are for snapctl, which knows what to do.
 	(void)setsid();
 	if (sock == JOB_SOCKET_FD)

@@ -305,6 +305,25 @@ kill_all() {
 	unharmed
 }
 
+@test "SIGINT at the beginning: cancelled, also by a worker that knows nothing of it yet" {
+	target_start simple
+	local i cancelled=0
+	for ((i = 0; i < 60; i++)); do
+		status=0
+		"$TOOLS/disturb" --self INT --random-us 5000 -- "$SNAPCTL" dump -f -o "$OUT/core" "$PID" \
+			>"$DIR/round" 2>"$DIR/stderr" || status=$?
+		# 130: snapctl did not know of it either; 0: it has come too late.
+		[[ $status =~ ^(0|$EX_CANCELLED|130)$ ]] || fail "$status: $(cat "$DIR/stderr")"
+		[ "$status" != $EX_CANCELLED ] || cancelled=$((cancelled + 1))
+		assert_free "$PID"
+		[ "$status" != 0 ] || rm "$OUT/core"
+		only_files
+	done
+	((cancelled > 0))
+	unharmed
+	wait_for no_workers
+}
+
 @test "SIGINT while memory is copied in advance: exit status 9, nothing left" {
 	target_start gap-probe 512
 	local i cancelled=0
