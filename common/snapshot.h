@@ -65,12 +65,12 @@ enum snap_mapping_flags {
 	SNAP_MAP_DONTFORK = 1U << 8, ///< dc
 	SNAP_MAP_WIPEONFORK = 1U << 9, ///< wf
 	SNAP_MAP_SHADOWSTACK = 1U << 10, ///< ss
-	SNAP_MAP_COUNTED = 1U << 15, ///< ac: all of it is promised memory, also where there is none
+	SNAP_MAP_COUNTED = 1U << 11, ///< ac: all of it is promised memory, also where there is none
 	// Found out otherwise.
-	SNAP_MAP_SPECIAL = 1U << 11, ///< vdso, vsyscall and the like, made by the kernel
-	SNAP_MAP_UNLINKED = 1U << 12, ///< backed by a file without a name (shmem, memfd, deleted)
-	SNAP_MAP_ANON_HUGETLB = 1U << 13, ///< private; its file is never written to
-	SNAP_MAP_YOUNG = 1U << 14, ///< made after the look at the running process: no VmFlags
+	SNAP_MAP_SPECIAL = 1U << 12, ///< vdso, vsyscall and the like, made by the kernel
+	SNAP_MAP_UNLINKED = 1U << 13, ///< backed by a file without a name (shmem, memfd, deleted)
+	SNAP_MAP_ANON_HUGETLB = 1U << 14, ///< private; its file is never written to
+	SNAP_MAP_YOUNG = 1U << 15, ///< made after the look at the running process: no VmFlags
 };
 
 struct snap_mapping {
