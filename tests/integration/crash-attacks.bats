@@ -579,8 +579,9 @@ connected() {
 	mkdir "$DIR/fuse"
 	"$BATS_TEST_DIRNAME/../tools/stalling-fs" "$DIR/fuse" >"$DIR/fuse.out" 2>&1 3>&- 4>&- &
 	local server=$!
-	# Whoever waits for a file waits until its server has ended.
-	at_end "umount -l $DIR/fuse; kill -KILL $server 2>/dev/null || true"
+	# Whoever waits for a file waits until its server has ended: it ends first.
+	STARTED+=("$server")
+	at_end "umount -l $DIR/fuse"
 	wait_for grep -qE 'ready|cannot' "$DIR/fuse.out"
 	grep -q ready "$DIR/fuse.out" || skip "$(cat "$DIR/fuse.out")"
 	# All that is mapped is wanted.
@@ -593,10 +594,10 @@ connected() {
 	ln -s fuse "$DIR/folder"
 	ln -s "$DIR/folder/../folder/file" "$DIR/link"
 	for path in fuse fuse/file folder folder/file link; do
-		same "$path" "Operation not supported" opened \
-			"$(timeout 20 "$BUILD/tests/test-wary" open "$DIR/$path")"
+		run timeout 20 "$BUILD/tests/test-wary" open "$DIR/$path"
+		[ "$output" = "Operation not supported" ] || fail "$path: $output" || return 1
 	done
-	same crasher opened opened "$("$BUILD/tests/test-wary" open "$DIR/crasher")"
+	"$BUILD/tests/test-wary" open "$DIR/crasher"
 	# Meanwhile others crash as ever.
 	crash_child by "$OTHER_ID" "$CRASHER" null
 	recorded
