@@ -80,8 +80,12 @@ static struct runner *start_runner(void)
 static struct runner *take_runner(void)
 {
 	if (owner != getpid()) {
+		struct runner *gone; // threads are not forked
 		owner = getpid();
-		SLIST_INIT(&idle);
+		while ((gone = SLIST_FIRST(&idle))) {
+			SLIST_REMOVE_HEAD(&idle, entry);
+			free(gone); // nothing else of it: somebody waits there, it seems
+		}
 	}
 	struct runner *runner = SLIST_FIRST(&idle);
 	if (!runner)

@@ -346,10 +346,10 @@ static int fill_disk(void *userdata)
 {
 	struct sample *s = userdata;
 	for (size_t mib = 1; mib < 8; mib++) {
-		struct core *core = NULL;
-		struct zsttable table = { 0 };
+		_cleanup_(core_destroyp) struct core *core = NULL;
+		_cleanup_zsttable_ struct zsttable table = { 0 };
 		uint64_t end;
-		int out = tmpfs_file(mib * MIB);
+		_cleanup_close_ int out = tmpfs_file(mib * MIB);
 		if (out < 0)
 			return EXIT_SKIP;
 		struct snap_error *err = core_create_packed(&s->fake.snap, s->plan, &core);
@@ -360,8 +360,8 @@ static int fill_disk(void *userdata)
 								 .facts = &facts });
 		// Others are left something, too.
 		if (!err) {
-			int second = tmpfs_file((mib + 1) * MIB);
-			struct core *again = NULL;
+			_cleanup_close_ int second = tmpfs_file((mib + 1) * MIB);
+			_cleanup_(core_destroyp) struct core *again = NULL;
 			err = core_create_packed(&s->fake.snap, s->plan, &again);
 			if (!err)
 				err = core_pack(again, &(struct packing){
@@ -378,7 +378,10 @@ static int fill_disk(void *userdata)
 		bool full = err && err->code == SNAP_NO_SPACE;
 		struct snap_error *none = zsttable_read(out, &table, &end);
 		// All of it, or nothing that could be taken for it.
-		if (full != (mib < 6) || (err && !full) || !err == (none != NULL))
+		bool good = full == (mib < 6) && (!err || full) && !err == !none;
+		snap_error_destroy(err);
+		snap_error_destroy(none);
+		if (!good)
 			return 1 + (int)mib;
 	}
 	return 0;
@@ -403,6 +406,7 @@ static int repack_in_place(void *userdata)
 	const int *packed = userdata;
 	char options[64], dir[] = "/tmp/procsnap-unit-XXXXXX", path[64];
 	uint64_t size = size_of(*packed);
+	int r;
 	(void)snprintf(options, sizeof(options), "size=%zu", (size_t)disk_bytes(*packed) + 2 * MIB);
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    !mkdtemp(dir) || mount("tmpfs", dir, "tmpfs", 0, options) < 0)
@@ -419,7 +423,7 @@ static int repack_in_place(void *userdata)
 		    (memcmp(buf, zeros, len) != 0 && snap_pwrite_all(in, buf, len, pos) < 0))
 			return 1;
 	}
-	struct repack rp;
+	_cleanup_repack_ struct repack rp = { .head = -EBADF };
 	struct snap_error *err = repack_init(&rp, in);
 	if (!err)
 		err = repack_write(&rp, out, 1, SINK_CONSUME, NULL);
@@ -427,7 +431,9 @@ static int repack_in_place(void *userdata)
 		fprintf(stderr, "%s\n", err->message);
 	(void)umount2(dir, MNT_DETACH);
 	(void)rmdir(dir);
-	return err ? 2 : 0;
+	r = err ? 2 : 0;
+	snap_error_destroy(err);
+	return r;
 }
 
 static void test_in_place(void **state _unused_)

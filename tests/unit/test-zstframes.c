@@ -123,15 +123,17 @@ static void test_limit(void **state _unused_)
 
 static int fill_disk(void *userdata _unused_)
 {
-	struct zsttable table = { 0 };
+	_cleanup_zsttable_ struct zsttable table = { 0 };
 	struct input in = { .parts = "NNNNNNNN" };
-	int out = tmpfs_file(4 * FRAME);
+	_cleanup_close_ int out = tmpfs_file(4 * FRAME);
 	if (out < 0)
 		return EXIT_SKIP;
 	const struct zstframes_job job = { .fill = fill, .userdata = &in, .end = 8 * FRAME,
 					   .out = out, .threads = 2 };
 	struct snap_error *err = zstframes_write(&job, &table);
-	return err && err->code == SNAP_NO_SPACE && table.n == 3 ? 0 : 1;
+	bool good = err && err->code == SNAP_NO_SPACE && table.n == 3;
+	snap_error_destroy(err);
+	return good ? 0 : 1;
 }
 
 static void test_full_disk(void **state _unused_)
