@@ -191,6 +191,8 @@ kill_all() {
 	pid=$!
 	STARTED+=($pid)
 	kill -STOP $pid
+	# While it copies in advance, the process is not held, but its memory is tracked.
+	wait_for no_workers
 	wait_free "$PID"
 	target_ok
 }
