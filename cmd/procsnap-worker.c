@@ -571,9 +571,9 @@ static struct snap_error *run(struct worker *w, struct json **ret)
 						 .stall_ns = STALL_NS };
 	struct snap_error *err = capture_create(&w->ref, &options, &w->capture);
 	w->phase = "looking";
-	if (!err && w->job.flags & (JOB_ARM | JOB_REAP)) {
+	if (!err && w->job.flags & (JOB_ARM | JOB_CLEAN)) {
 		err = w->job.flags & JOB_ARM ? arm_process(&w->job, &w->ref, w->capture, ret) :
-					       leftovers_reap(w->capture, ret);
+					       leftovers_clean(w->capture, ret);
 		capture_destroy(w->capture);
 		return err;
 	}

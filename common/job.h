@@ -48,8 +48,8 @@ enum job_flags {
 	JOB_COPY = 1U << 13, ///< while it stands still
 	JOB_PRECOPY = 1U << 14, ///< in advance, or not at all
 	JOB_FORK = 1U << 15, ///< by a child of the process, or not at all
-	/// No core: the process reaps what killed workers have left of it; no spool.
-	JOB_REAP = 1U << 17,
+	/// No core: what killed workers have left in the process is cleared away; no spool.
+	JOB_CLEAN = 1U << 17,
 	JOB_MODES = JOB_COPY | JOB_PRECOPY | JOB_FORK,
 	/// Of JOB_FINISH, with JOB_COMPRESS: the spool is a packed core (dumper/pack.h), which may
 	/// be used up, and JOB_FD_PART a raw core of the same process, which has not all of its

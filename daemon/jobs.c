@@ -95,7 +95,7 @@ static struct snap_error *cancel_error(const struct job_run *run)
 	return snap_error_new(SNAP_CANCELLED,
 			      "the %s of process %d was cancelled; it runs on unharmed",
 			      run->request.job.flags & JOB_ARM	? "arming" :
-			      run->request.job.flags & JOB_REAP ? "cleaning" :
+			      run->request.job.flags & JOB_CLEAN ? "cleaning" :
 								  "dump",
 			      pid);
 }

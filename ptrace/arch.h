@@ -91,6 +91,8 @@ bool arch_can_inject(const struct arch_regs *regs);
 bool arch_in_syscall(const struct arch_regs *regs);
 /// The program counter.
 uint64_t arch_pc(const struct arch_regs *regs);
+/// The stack pointer.
+uint64_t arch_sp(const struct arch_regs *regs);
 /**
  * Makes the thunk for a thread that has @home, its own registers, with @call, to be put at @addr.
  *

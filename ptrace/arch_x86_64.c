@@ -421,6 +421,13 @@ uint64_t arch_pc(const struct arch_regs *regs)
 	return r.rip;
 }
 
+uint64_t arch_sp(const struct arch_regs *regs)
+{
+	struct user_regs_struct r;
+	memcpy(&r, regs->words, sizeof(r));
+	return r.rsp;
+}
+
 /// The registers with which a thread makes the system call again that it was in.
 static void restart(struct user_regs_struct *r)
 {

@@ -22,6 +22,7 @@
 #include "livemem.h"
 #include "process.h"
 #include "procfs.h"
+#include "sweep.h"
 #include "track.h"
 #include "twin.h"
 
@@ -51,6 +52,7 @@ struct capture {
 	struct track *track; ///< NULL: writes are not followed
 	const struct snapshot *known; ///< borrowed, with track or fork
 	struct snapshot *snap; ///< borrowed, while the tracer fills it
+	bool littered; ///< code of killed workers lies behind its vDSO
 	bool fork, must_fork;
 	bool fork_again; ///< it might work when the process has run a little
 	bool forked; ///< twin is, or was, there
@@ -219,6 +221,7 @@ static struct snap_error *inspect(struct capture *c, struct snapshot *snap,
 	if (err)
 		return err;
 	*ret_source = livemem_source(c->mem);
+	c->littered = sweep_finds(snap, *ret_source);
 	return NULL;
 }
 
@@ -324,6 +327,15 @@ static struct snap_error *make_twin(struct capture *c)
 	return c->snap->mode ? NULL : snap_error_oom();
 }
 
+/// With what the process maps, and all threads stopped.
+static void sweep_up(struct capture *c)
+{
+	size_t n;
+	const struct tracee *threads = freeze_tracees(c->freeze, &n);
+	c->littered = !sweep(c->snap, livemem_source(c->mem), threads, n);
+	deadman_arm(deadman_ns(c));
+}
+
 static struct snap_error *take(struct capture *c)
 {
 	struct snap_error *err = freeze_stop(c->freeze);
@@ -341,11 +353,12 @@ static struct snap_error *take(struct capture *c)
 		err = open_memory(c, freeze_memory_tid(c->freeze));
 	if (err)
 		return err;
-	if (!c->known)
-		return process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
+	err = c->known ? read_mappings(c) :
+			 process_read(c->ref->pid, c->procfd, c->piddir, &c->scratch, c->snap);
+	if (!err && c->littered)
+		sweep_up(c);
 	if (c->track)
 		livemem_set_mode(c->mem, LIVEMEM_CHANGED, track_reports_holes(c->track));
-	err = read_mappings(c);
 	return err || !c->fork ? err : make_twin(c);
 }
 
@@ -665,20 +678,37 @@ static void reap_left(struct capture *c)
 		snap_error_destroy(reap(c, left[i], 1)); // else the next dump may
 }
 
-struct snap_error *capture_reap_left(struct capture *c, struct snapshot *known, size_t *ret_n)
+/// Stops all threads for that.
+static struct snap_error *sweep_left(struct capture *c)
+{
+	struct snapshot snap = { 0 };
+	struct memsource *source;
+	uint64_t pause_ns;
+	struct snap_error *err = capture_take(c, &snap, &source);
+	if (!err)
+		err = capture_release(c, &pause_ns);
+	if (!err && c->littered)
+		err = snap_error_new(SNAP_FAILED, "one of its threads may come back to it");
+	snapshot_deinit(&snap);
+	return err;
+}
+
+struct snap_error *capture_clean_left(struct capture *c, struct snapshot *known,
+				      struct capture_left *ret)
 {
 	pid_t left[LEFT_MAX];
 	struct memsource *source;
+	*ret = (struct capture_left){ 0 };
 	struct snap_error *err = capture_inspect(c, known, &source);
 	if (!err)
 		err = deadman_create();
 	if (err)
 		return err;
-	size_t n = twin_find_left(c->procfd, TWIN_LEFT_NAMED, left, LEFT_MAX), done = 0;
+	size_t n = twin_find_left(c->procfd, TWIN_LEFT_NAMED, left, LEFT_MAX);
 	c->known = known;
 	for (size_t i = 0; i < n && !err; i++) {
 		err = reap(c, left[i], REAP_TRIES);
-		done += !err;
+		ret->zombies += !err;
 	}
 	if (err)
 		err = snap_error_wrap(err,
@@ -686,9 +716,15 @@ struct snap_error *capture_reap_left(struct capture *c, struct snapshot *known, 
 				      "worker has left",
 				      c->ref->pid);
 	c->known = NULL;
-	if (!err)
-		*ret_n = done;
-	return err;
+	if (err || !c->littered)
+		return err;
+	err = sweep_left(c);
+	ret->thunks = !err;
+	return err ? snap_error_wrap(err,
+				     "code that a killed worker has left behind the vDSO of "
+				     "process %d stays",
+				     c->ref->pid) :
+		     NULL;
 }
 
 struct snap_error *capture_end_rest(struct capture *c, struct snapshot *snap)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -119,12 +120,19 @@ struct snap_error *capture_rest(struct capture *capture, struct memsource **ret_
  */
 struct snap_error *capture_end_rest(struct capture *capture, struct snapshot *snap) _must_check_;
 
+/// What a worker that was killed had left, and is gone now.
+struct capture_left {
+	size_t zombies;
+	bool thunks; ///< code behind the vDSO (sweep.h)
+};
+
 /**
- * Has the process reap children like that which a worker left that was killed, zombies by now. One
- * thread stops for some tenths of a millisecond for each; where there are none, nobody does.
+ * Has the process reap children like that which a worker left that was killed, zombies by now, and
+ * erases the code that it left. For each of the children one thread stops for some tenths of a
+ * millisecond, and for the code all of them; where there is nothing, nobody does.
  *
- * @known, empty, gets a look at the process, and @ret_n how many there were. Not for a capture that
- * is taken, too.
+ * @known, empty, gets a look at the process, and @ret what there was. Not for a capture that is
+ * taken, too.
  */
-struct snap_error *capture_reap_left(struct capture *capture, struct snapshot *known,
-				     size_t *ret_n) _must_check_;
+struct snap_error *capture_clean_left(struct capture *capture, struct snapshot *known,
+				      struct capture_left *ret) _must_check_;

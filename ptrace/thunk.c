@@ -14,7 +14,6 @@
 #include "seccomp.h"
 
 enum {
-	PLACES = 4, // for thunks
 	POLL_NS = 200 * 1000,
 	// A thread that sleeps stops at once; one that runs when it has a CPU.
 	STOP_NS = 100 * 1000 * 1000,
@@ -91,8 +90,8 @@ bool thunk_poke(pid_t tid, uint64_t addr, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/// The other way round, so that what is left of a thunk always begins like one.
-static bool erase(pid_t tid, uint64_t addr)
+// The other way round, so that what is left of a thunk always begins like one.
+bool thunk_erase(pid_t tid, uint64_t addr)
 {
 	for (size_t i = ARCH_THUNK_BYTES; i > 0; i -= sizeof(uint64_t))
 		if (ptrace(PTRACE_POKEDATA, tid, (void *)(uintptr_t)(addr + i - sizeof(uint64_t)),
@@ -127,7 +126,7 @@ static enum cave look_into(pid_t tid, uint64_t addr)
 static uint64_t find_place(pid_t tid, uint64_t end)
 {
 	enum cave last = CAVE_OTHER;
-	for (uint64_t i = 1; i <= PLACES; i++) {
+	for (uint64_t i = 1; i <= THUNK_PLACES; i++) {
 		enum cave found = look_into(tid, end - i * ARCH_THUNK_BYTES);
 		if (found == CAVE_FREE)
 			return end - i * ARCH_THUNK_BYTES;
@@ -258,7 +257,7 @@ bool thunk_begin(struct thunk *thunk)
 	arch_thunk(&thunk->home, thunk->cave, thunk->call, code, &regs);
 	if (!thunk_poke(t->tid, thunk->cave, code, sizeof(code))) {
 		thunk->why = "its vDSO cannot be written to";
-		(void)erase(t->tid, thunk->cave);
+		(void)thunk_erase(t->tid, thunk->cave);
 		return false;
 	}
 	thunk->why = "it was interrupted";
@@ -269,7 +268,7 @@ bool thunk_begin(struct thunk *thunk)
 		return true;
 	// It has done nothing yet, and gets its signal as if we had not been there.
 	if (t->state == TRACEE_STOPPED && arch_set_regs(t->tid, &thunk->home) == 0)
-		thunk->left = !erase(t->tid, thunk->cave);
+		thunk->left = !thunk_erase(t->tid, thunk->cave);
 	return false;
 }
 
@@ -293,6 +292,6 @@ bool thunk_finish(struct thunk *thunk)
 		return false;
 	if (arch_set_regs(t->tid, &thunk->home) < 0)
 		return false;
-	thunk->left = !erase(t->tid, thunk->cave);
+	thunk->left = !thunk_erase(t->tid, thunk->cave);
 	return true;
 }

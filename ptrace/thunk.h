@@ -13,8 +13,8 @@
  *
  * The steps of it, with the thunks of arch.h, for one thread that we trace. Whoever is killed in
  * the middle of this, or finds that a signal has come, leaves the bytes of the thunk in the private
- * copy of the vDSO's last page, since the thread may still come back to them. There is room for
- * four; then the first of them is replaced.
+ * copy of the vDSO's last page, since the thread may still come back to them, until they are swept
+ * away (sweep.h). There is room for four; then the first of them is replaced.
  *
  * The tracee needs PTRACE_O_TRACESYSGOOD. All calls are for the tracer thread.
  */
@@ -25,6 +25,9 @@ enum thunk_stop {
 	THUNK_EVENT_STOP = 5 | 128 << 8, ///< SIGTRAP, PTRACE_EVENT_STOP
 	THUNK_CLONE_STOP = 5 | 3 << 8, ///< SIGTRAP, PTRACE_EVENT_CLONE
 };
+
+/// Places for thunks, each of ARCH_THUNK_BYTES, from the end of the vDSO on.
+enum { THUNK_PLACES = 4 };
 
 struct thunk {
 	struct tracee *tracee;
@@ -63,5 +66,7 @@ bool thunk_begin(struct thunk *thunk);
 bool thunk_do(struct thunk *thunk, int64_t *ret_result);
 /// Gives it its own registers again. It has stopped then, as at first.
 bool thunk_finish(struct thunk *thunk);
+/// Puts the zeros back that were at @addr, of a stopped thread's process.
+bool thunk_erase(pid_t tid, uint64_t addr);
 /// Writes words of @len bytes, a multiple of 8, also where the process itself may not.
 bool thunk_poke(pid_t tid, uint64_t addr, const uint8_t *bytes, size_t len);

@@ -5,7 +5,8 @@
 #include "ptrace/capture.h"
 
 /**
- * What JOB_REAP asks for, with a @capture that is used for nothing else. @ret is the result, owned
- * by the caller: "pid", "comm", and "reaped", how many zombies there were.
+ * What JOB_CLEAN asks for, with a @capture that is used for nothing else. @ret is the result, owned
+ * by the caller: "pid", "comm", "reaped", how many zombies there were, and "erased", whether there
+ * was code.
  */
-struct snap_error *leftovers_reap(struct capture *capture, struct json **ret) _must_check_;
+struct snap_error *leftovers_clean(struct capture *capture, struct json **ret) _must_check_;

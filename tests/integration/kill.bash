@@ -29,3 +29,16 @@ worker_gone() {
 	pid=${pid%% *}
 	[ -z "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 ! -name "$pid" 2>/dev/null)" ] && gone "$pid"
 }
+
+# What workers that were killed have left as zombies goes with the next dump. exec-storm may be in the
+# middle of an execve() each time.
+reap_left() {
+	local i
+	[ "${DUMP_MODE-}" = fork ] || return 0
+	for ((i = 0; i < 10; i++)); do
+		dump
+		[ "$status" != 0 ] || break
+	done
+	expect 0
+	rm "$CORE"
+}

@@ -24,14 +24,6 @@ rounds() {
 	wait_for no_workers
 }
 
-# What workers that were killed have left as zombies goes with the next dump.
-reap_left() {
-	[ "${DUMP_MODE-}" = fork ] || return 0
-	dump
-	expect 0
-	rm "$CORE"
-}
-
 # kill_all TARGET...: worker and snapctl are killed at random instants.
 kill_all() {
 	target_start "$@"

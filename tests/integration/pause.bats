@@ -187,7 +187,7 @@ export MODE=precopy
 	[ -z "${ASAN_OPTIONS-}" ] || skip "nothing can be preloaded"
 	target_start veto none
 	remember
-	local n left=0 sum
+	local n left=0 sum clean=$VDSO
 	for ((n = 1; n <= 60 && left < 8; n++)); do
 		rm -f "$DIR/stepped"
 		step $n kill
@@ -197,9 +197,62 @@ export MODE=precopy
 		VDSO=$sum
 	done
 	((left > 0))
+	VDSO=$clean
 	dump_so
 	verify_content
-	as_before thunk
+	as_before
+	unharmed
+}
+
+@test "bytes of a thunk that were left go with a dump of any kind" {
+	target_start veto none
+	remember
+	leave_thunk kill
+	snapctl dump --mode=copy -o "$CORE" "$PID"
+	expect 0
+	as_before
+	unharmed
+}
+
+@test "bytes of a thunk that were left go when the daemon starts" {
+	load ../tools/daemon
+	target_start veto none
+	remember
+	leave_thunk kill
+	daemon_start
+	wait_for log_has "code that a killed worker has left behind the vDSO of process $PID (veto) was erased"
+	wait_for no_workers
+	as_before
+	unharmed
+	# A process that has been dumped since is one that nothing was left in.
+	snapctl dump -f -o "$CORE" "$PID"
+	expect 0
+	daemon_stop
+	: >"$DIR/log"
+	daemon_again
+	snapctl status
+	no log_has "left"
+	daemon_stop
+}
+
+@test "bytes of a thunk that a handler of a signal returns to stay until it has" {
+	target_start handler
+	remember
+	export PTRACE_TARGET=$PID
+	leave_thunk 10
+	target_quit
+	target_start handler 5000
+	remember
+	export PTRACE_TARGET=$PID
+	step $N 10
+	unset PTRACE_TARGET
+	dump --mode=copy
+	expect 0
+	[ "$(vdso_sum)" != "$VDSO" ]
+	sleep 6
+	dump --mode=copy
+	as_before
+	unharmed
 }
 
 @test "a signal with a handler before each request" {

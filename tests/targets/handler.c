@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// One thread that sleeps in read() and has a handler of SIGUSR1 that takes its time and makes
-// system calls; "handled" in the note is how often it ran. No call may come back, and no register
+// handler [MS]: one thread that sleeps in read() and has a handler of SIGUSR1 that takes its time, 2 ms
+// or MS, and makes system calls; "handled" in the note is how often it ran. No call may come back, and no register
 // may change.
 #include "target.h"
 
@@ -8,6 +8,7 @@ enum { HANDLER_BYTES = 24 << 20, HANDLER_SEED = 9 };
 
 static uint8_t *mem;
 static int quiet[2];
+static unsigned int takes_ms = 2;
 static _Atomic uint64_t handled, moved;
 
 static void on_signal(int sig)
@@ -15,7 +16,7 @@ static void on_signal(int sig)
 	(void)sig;
 	int saved = errno;
 
-	target_sleep_ms(2);
+	target_sleep_ms(takes_ms);
 	handled++;
 	errno = saved;
 }
@@ -48,12 +49,14 @@ static void handler_check(void)
 	printf("note: handled=%" PRIu64 "\n", (uint64_t)handled);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct target_ops ops = { .check = handler_check };
 	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
 	target_init();
+	if (argc > 1)
+		takes_ms = (unsigned int)atoi(argv[1]);
 	if (sigaction(SIGUSR1, &sa, NULL) || pipe(quiet))
 		target_die(1, "set-up");
 	mem = target_mmap(HANDLER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE);

@@ -153,10 +153,11 @@ kill_target() {
 # is what snapctl list says, $FILE the core in the store, $META its metadata.
 recorded() {
 	wait_for is_recorded "${1-$PID}" || fail "$(tail "$DIR/log")" "$(ls -lR "$STORE")"
+	wait_for crash_is_forgotten "${1-$PID}"
+	# Not before: a dump whose daemon was killed before it had said so is made again.
 	ENTRY=$("$SNAPCTL" list --json --kind=crash --pid="${1-$PID}" | tail -n 1)
 	FILE=$(echo "$STORE"/core.*."${1-$PID}".*[!n])
 	META=$FILE.json
-	wait_for crash_is_forgotten "${1-$PID}"
 }
 
 is_recorded() {
