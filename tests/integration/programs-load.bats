@@ -3,13 +3,13 @@
 # Servers that are dumped again and again while clients ask them all the time, by each way to copy
 # memory: no client gets a wrong answer or loses its connection, and nobody is started anew.
 #
-# PROCSNAP_ROUNDS is how many dumps of each, half of them by each way (default 10; 200 for a long run).
+# PROCSNAP_ROUNDS is how many dumps of each, by each way (default 5; 100 for a long run).
 
 load common
 load readers
 load programs
 
-ROUNDS=$(((${PROCSNAP_ROUNDS:-10} + 1) / 2))
+ROUNDS=${PROCSNAP_ROUNDS:-5}
 
 # ask_all_the_time PROTOCOL [OPTION...]: of the server at $PORT; LOAD is who asks.
 ask_all_the_time() {
@@ -36,12 +36,23 @@ born() {
 	awk '{ print $22 }' "/proc/$1/stat"
 }
 
+# It cannot be dumped by fork, as NO_FORK knows.
+no_fork() {
+	snapctl dump --direct --mode=fork -f -o "$CORE" "$PID"
+	expect $EX_FAILED
+	error_has "$PID" "$NO_FORK"
+}
+
 # dump_all_the_time PROGRAM-FILE PID...: these in turns, each of which stays who it is.
 dump_all_the_time() {
 	local program=$1 mode i pid pids=("${@:2}") pauses before after
 	before=$(for pid in "${pids[@]}"; do born "$pid"; done)
-	for mode in precopy copy; do
-		[ $mode = copy ] || follows_writes || continue
+	for mode in precopy copy fork; do
+		[ $mode != precopy ] || follows_writes || continue
+		if [ $mode = fork ] && [ -n "${NO_FORK-}" ]; then
+			no_fork
+			continue
+		fi
 		pauses=
 		for ((i = 0; i < ROUNDS; i++)); do
 			PID=${pids[i % ${#pids[@]}]}
@@ -131,6 +142,8 @@ serves() {
 		query "select pid from pg_stat_activity where query ~ '^(insert|select value|UPDATE|END)'"
 	}
 	wait_for busy
+	# It has System V shared memory, and asks who uses it.
+	NO_FORK='System V shared memory'
 	# shellcheck disable=SC2046
 	dump_all_the_time "$PG_BIN/postgres" "$PID" $(backends)
 	all_answered
@@ -217,6 +230,25 @@ serves() {
 	dump_all_the_time "$(exe_of "$PID")" "$PID"
 	all_answered
 	[ ! -s "$DIR/program.log" ]
+}
+
+# The DNS server of podman's containers, in Rust with tokio. It goes to the background by itself.
+@test "aardvark-dns" {
+	local server=/usr/lib/podman/aardvark-dns
+	[ -x $server ] || skip "aardvark-dns is not installed"
+	need_command gdb
+	PORT=$(free_port)
+	mkdir "$DIR/dns"
+	printf '127.0.0.1\n%064d 10.88.0.2  backend\n' 1 >"$DIR/dns/net"
+	$server --config "$DIR/dns" --port "$PORT" run >"$DIR/program.log" 2>&1 3>&-
+	wait_for test -s "$DIR/dns/aardvark.pid"
+	PID=$(cat "$DIR/dns/aardvark.pid")
+	STARTED+=("$PID")
+	dns_answers() { "$TOOLS/load" --seconds 1 --expect 10.88.0.2 dns "$PORT" >/dev/null; }
+	wait_for dns_answers
+	ask_all_the_time dns --expect 10.88.0.2
+	dump_all_the_time $server "$PID"
+	all_answered
 }
 
 @test "a Go server" {

@@ -2,19 +2,21 @@
 /*
  * load: asks a server at a fixed rate, and says how long it was kept waiting and what went wrong.
  *
- *   load [OPTION...] http | redis | postgres PORT
+ *   load [OPTION...] http | redis | postgres | dns PORT
  *
  *   --rate N           requests a second, over all connections (500)
  *   --connections N    (8); they stay open from the beginning to the end
  *   --seconds N        how long; without it until SIGTERM or SIGINT
- *   --expect TEXT      what must be in each answer (http)
+ *   --expect TEXT      what must be in each answer (http, dns)
  *   --log FILE         each latency, in microseconds, is appended to this file, a line each
  *
  * The server is at 127.0.0.1. Requests are due at instants that are fixed beforehand, and a latency
  * counts from that instant, not from when the request could be sent: a server that stands still is
  * late for all that were due meanwhile. A connection has one request under way at most. With redis
  * and postgres each connection by turns writes to a key of its own and reads it back; the latter as
- * user test in table load (key int primary key, value text) of database postgres.
+ * user test in table load (key int primary key, value text) of database postgres. With dns the
+ * connections are UDP, the question is for the address of backend.dns.podman, and what is expected is
+ * an address.
  *
  * It says "ready" when all connections are open. The last line on standard output is "requests=N
  * errors=N dropped=N p50_us=N p99_us=N worst_us=N". An error is a wrong answer, or none within
@@ -52,6 +54,7 @@ struct connection {
 
 struct protocol {
 	const char *name;
+	int type; // of socket
 	// What is said first on a connection, or NULL. False: it is no good.
 	bool (*greet)(struct connection *c);
 	// Writes the request of this turn, and returns its length.
@@ -105,10 +108,11 @@ static bool open_connection(struct connection *c)
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int one = 1;
 
-	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	c->fd = socket(AF_INET, opt.protocol->type | SOCK_CLOEXEC, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		return false;
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (opt.protocol->type == SOCK_STREAM)
+		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return !opt.protocol->greet || opt.protocol->greet(c);
 }
 
@@ -248,10 +252,36 @@ static int postgres_judge(const struct connection *c)
 	return 0;
 }
 
+// RFC 1035, 4.1: a header of six 16-bit words, the first of which is a number of ours, and a question.
+static size_t dns_request(const struct connection *c, char *to, size_t size)
+{
+	static const char question[] =
+		"\1\0\0\1\0\0\0\0\0\0\7backend\3dns\6podman\0\0\1\0\1";
+
+	to[0] = (char)(c->turn >> 8);
+	to[1] = (char)c->turn;
+	memcpy(to + 2, question, sizeof(question) - 1 < size ? sizeof(question) - 1 : 0);
+	return 2 + sizeof(question) - 1;
+}
+
+// The number, no error, one answer; its address is the last that there is.
+static int dns_judge(const struct connection *c)
+{
+	const unsigned char *a = (const unsigned char *)c->answer;
+	struct in_addr address = { 0 };
+
+	if (c->have < 32 || a[0] != (unsigned char)(c->turn >> 8) || a[1] != (unsigned char)c->turn ||
+	    (a[3] & 15) || a[6] || a[7] != 1)
+		return -1;
+	memcpy(&address, a + c->have - 4, sizeof(address));
+	return !opt.expect || !strcmp(inet_ntoa(address), opt.expect) ? 1 : -1;
+}
+
 static const struct protocol protocols[] = {
-	{ "http", NULL, http_request, http_judge },
-	{ "redis", NULL, redis_request, redis_judge },
-	{ "postgres", postgres_greet, postgres_request, postgres_judge },
+	{ "http", SOCK_STREAM, NULL, http_request, http_judge },
+	{ "redis", SOCK_STREAM, NULL, redis_request, redis_judge },
+	{ "postgres", SOCK_STREAM, postgres_greet, postgres_request, postgres_judge },
+	{ "dns", SOCK_DGRAM, NULL, dns_request, dns_judge },
 };
 
 static void note_latency(uint64_t ns)
