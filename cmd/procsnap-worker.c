@@ -297,6 +297,14 @@ static struct snap_error *fork_after_all(struct worker *w, struct memsource *sou
 	return reserve_room(w, w->precopy.looks[0].core, source);
 }
 
+/// All that takes time, and then once more what was written during it.
+static struct snap_error *get_ready(struct worker *w, struct memsource *source)
+{
+	reserve_set_spill(&w->reserve, precopy_spill_bytes(&w->precopy));
+	capture_make_ready(w->capture);
+	return precopy_last(&w->precopy, source, w->spool, cpus_to_copy());
+}
+
 /// Copies in advance what can be. Falls back to copying while it stands still, if it may.
 static struct snap_error *copy_in_advance(struct worker *w, struct memsource *source)
 {
@@ -324,9 +332,7 @@ static struct snap_error *copy_in_advance(struct worker *w, struct memsource *so
 		w->forecast.best = STRATEGY_COPY;
 		return NULL;
 	}
-	if (!err)
-		reserve_set_spill(&w->reserve, precopy_spill_bytes(&w->precopy));
-	return err;
+	return err ? err : get_ready(w, source);
 }
 
 /// Makes all ready that can be before the process is stopped.

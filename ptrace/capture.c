@@ -52,6 +52,7 @@ struct capture {
 	struct track *track; ///< NULL: writes are not followed
 	const struct snapshot *known; ///< borrowed, with track or fork
 	struct snapshot *snap; ///< borrowed, while the tracer fills it
+	bool ready; ///< nothing has to be made ready any more
 	bool littered; ///< code of killed workers lies behind its vDSO
 	bool fork, must_fork;
 	bool fork_again; ///< it might work when the process has run a little
@@ -514,6 +515,15 @@ void capture_fork(struct capture *c, const struct snapshot *known, bool must)
 	c->must_fork = must;
 }
 
+void capture_make_ready(struct capture *c)
+{
+	// Our own pages must not have to come from swap while the process waits. Limits may forbid
+	// it, which is no reason not to dump.
+	if (!c->ready)
+		(void)mlockall(MCL_CURRENT | MCL_ONFAULT);
+	c->ready = true;
+}
+
 static struct snap_error *take_once(struct capture *c, struct snapshot *snap,
 				    struct memsource **ret_source)
 {
@@ -527,9 +537,7 @@ static struct snap_error *take_once(struct capture *c, struct snapshot *snap,
 		return snap_error_oom();
 	c->snap = snap;
 	c->phase = PHASE_TAKING;
-	// Our own pages must not have to come from swap while the process waits. Limits may forbid
-	// it, which is no reason not to dump.
-	(void)mlockall(MCL_CURRENT | MCL_ONFAULT);
+	capture_make_ready(c);
 	int r = pthread_create(&c->tracer, NULL, tracer_main, c);
 	if (r)
 		return snap_error_errno(SNAP_FAILED, r, "cannot start a thread");
@@ -582,6 +590,7 @@ struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)
 	struct snap_error *err = TAKE_PTR(c->error);
 	(void)pthread_mutex_unlock(&c->lock);
 	(void)munlockall();
+	c->ready = false;
 	track_end(TAKE_PTR(c->track));
 	*ret_pause_ns = c->ended_ns - freeze_started_ns(c->freeze);
 	return err;

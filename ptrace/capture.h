@@ -88,6 +88,10 @@ struct forked_bytes capture_forked_bytes(const struct snapshot *known);
  */
 void capture_fork(struct capture *capture, const struct snapshot *known, bool must);
 
+/// Does beforehand what capture_take() does first otherwise, and what takes longer the more memory
+/// the caller has. For a process that writes all the time.
+void capture_make_ready(struct capture *capture);
+
 /**
  * Takes the snapshot.
  *

@@ -166,16 +166,18 @@ static bool try_thread(struct injection *in, pid_t tid, bool filtered)
 	if (filtered) // held off, as long as we live
 		options |= PTRACE_O_SUSPEND_SECCOMP;
 	in->tracee = (struct tracee){ .tid = tid };
+	deadman_arm(STUCK_NS);
 	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) < 0) {
+		deadman_disarm();
 		in->thunk.why = filtered ? "its seccomp filter cannot be held off" :
 					   "it cannot be attached to";
 		return true;
 	}
 	if (!alone(in, in->procfd)) {
+		deadman_disarm();
 		in->thunk.why = "somebody else traces it";
 		return false;
 	}
-	deadman_arm(STUCK_NS);
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0 && thunk_wait(&in->tracee, 0) &&
 	    thunk_suits(&in->thunk, in->procfd, in->snap, filtered))
 		run_thunk(in);

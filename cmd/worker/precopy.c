@@ -40,6 +40,7 @@ struct copying {
 	unsigned int threads;
 	const struct core_progress *progress;
 	bool hurry;
+	uint64_t before; ///< that the round before had to copy
 	struct snap_error *error;
 };
 
@@ -65,12 +66,12 @@ static void *rest_main(void *userdata)
 	if (!c->hurry)
 		polite_become(0);
 	for (int round = 1; !c->error && round < ROUNDS_MAX; round++) {
-		uint64_t before = p->left_bytes;
 		c->error = core_copy(core, c->source, c->fd, NULL, c->threads, CORE_AGAIN, NULL);
 		p->left_bytes = core_copied(core);
 		if (p->left_bytes <= LITTLE_BYTES ||
-		    p->left_bytes > before / 100 * SHRINK_PERCENT)
+		    p->left_bytes > c->before / 100 * SHRINK_PERCENT)
 			break;
+		c->before = p->left_bytes;
 	}
 	return NULL;
 }
@@ -95,7 +96,12 @@ struct snap_error *precopy_first(struct precopy *p, struct memsource *source, in
 {
 	uint64_t begin = snap_now_ns();
 	struct snap_error *err =
-		run(&(struct copying){ p, source, fd, threads, progress, false, NULL }, first_main);
+		run(&(struct copying){ .precopy = p,
+				       .source = source,
+				       .fd = fd,
+				       .threads = threads,
+				       .progress = progress },
+		    first_main);
 	*ret_again = snap_now_ns() - begin > LONG_NS;
 	return err;
 }
@@ -103,12 +109,25 @@ struct snap_error *precopy_first(struct precopy *p, struct memsource *source, in
 struct snap_error *precopy_rest(struct precopy *p, struct memsource *source, int fd,
 				unsigned int threads)
 {
-	struct copying c = { p, source, fd, threads, NULL, false, NULL };
+	struct copying c = { .precopy = p,
+			     .source = source,
+			     .fd = fd,
+			     .threads = threads,
+			     .before = p->left_bytes };
 	struct snap_error *err = run(&c, rest_main);
-	if (err || p->left_bytes <= MUCH_BYTES)
-		return err;
-	// A while with less CPU for the process is better than to stop it for long.
-	c = (struct copying){ p, source, fd, threads, NULL, true, NULL };
+	return err || p->left_bytes <= MUCH_BYTES ? err : precopy_last(p, source, fd, threads);
+}
+
+struct snap_error *precopy_last(struct precopy *p, struct memsource *source, int fd,
+				unsigned int threads)
+{
+	// A while with less CPU for the process is better than to stop it for longer.
+	struct copying c = { .precopy = p,
+			     .source = source,
+			     .fd = fd,
+			     .threads = threads,
+			     .hurry = true,
+			     .before = UINT64_MAX };
 	return run(&c, rest_main);
 }
 

@@ -57,5 +57,11 @@ struct snap_error *precopy_first(struct precopy *precopy, struct memsource *sour
 /// The other rounds: what was written meanwhile, and what the last look found that is new.
 struct snap_error *precopy_rest(struct precopy *precopy, struct memsource *source, int fd,
 				unsigned int threads) _must_check_;
+/**
+ * The last rounds, in a hurry, when everything else is ready for the pause: what is written between
+ * them and the stop has to be copied in it.
+ */
+struct snap_error *precopy_last(struct precopy *precopy, struct memsource *source, int fd,
+				unsigned int threads) _must_check_;
 /// Room for what is going to be copied in the pause, besides what is reserved: bytes.
 size_t precopy_spill_bytes(const struct precopy *precopy);
