@@ -63,8 +63,7 @@ static void *rest_main(void *userdata)
 	struct copying *c = userdata;
 	struct precopy *p = c->precopy;
 	struct core *core = precopy_look(p)->core;
-	if (!c->hurry)
-		polite_become(0);
+	polite_become(0);
 	for (int round = 1; !c->error && round < ROUNDS_MAX; round++) {
 		c->error = core_copy(core, c->source, c->fd, NULL, c->threads, CORE_AGAIN, NULL);
 		p->left_bytes = core_copied(core);
