@@ -35,8 +35,9 @@ static void set_prpsinfo(struct json *json, struct span info)
 	json_set_text(json, "args", text);
 }
 
-static void set_snapnote(struct json *json, const struct snapnote *note)
+static void set_snapnote(struct json *json, const struct core *core)
 {
+	const struct snapnote *note = &core->note;
 	json_set_text(json, "mode", note->mode);
 	json_set_u64(json, "realtime_ns", note->realtime_ns);
 	json_set_u64(json, "monotonic_ns", note->monotonic_ns);
@@ -45,6 +46,8 @@ static void set_snapnote(struct json *json, const struct snapnote *note)
 		json_set_u64(json, "predicted_pause_ns", note->predicted_pause_ns);
 	json_set_u64(json, "gaps", note->n_gaps);
 	json_set_u64(json, "gap_bytes", note->gap_bytes);
+	if (core->later_bytes)
+		json_set_u64(json, "later_bytes", core->later_bytes);
 	json_set_bool(json, "partial", note->flags & SNAPNOTE_PARTIAL);
 }
 
@@ -86,7 +89,7 @@ static int report_core(const struct core *core, const struct report_sink *sink)
 	json_set_text(json, "machine", core->machine == EM_X86_64 ? "x86_64" : "aarch64");
 	json_set_text(json, "by", core->note.version ? "procsnap" : NULL);
 	if (core->note.version)
-		set_snapnote(json, &core->note);
+		set_snapnote(json, core);
 	json_set_u64(json, "threads", core->n_threads);
 	json_set_u64(json, "mappings", count_segments(core));
 	json_set_u64(json, "bytes", source_size(core->elf.source));

@@ -87,6 +87,18 @@ static void read_note_threads(struct core *core, struct span list, uint32_t entr
 	}
 }
 
+/// Adds the gap at @offset of the list.
+static void add_gap(struct core *core, struct span *list, uint64_t offset)
+{
+	struct snapnote_gap *gap = &core->gaps[core->n_gaps];
+	if (!span_get(list, offset, gap, sizeof(*gap)))
+		return;
+	if (gap->reason == GAP_LATER)
+		core->later_bytes += gap->end > gap->start ? gap->end - gap->start : 0;
+	else
+		core->n_gaps++;
+}
+
 static void read_snapnote(struct core *core, struct span desc)
 {
 	struct snapnote note = { 0 };
@@ -105,9 +117,7 @@ static void read_snapnote(struct core *core, struct span desc)
 	core->note = note;
 	core->gaps = calloc(MAX(note.n_gaps, 1U), sizeof(*core->gaps));
 	for (uint32_t i = 0; core->gaps && i < note.n_gaps; i++)
-		if (span_get(&gaps, (uint64_t)i * note.gap_size, &core->gaps[core->n_gaps],
-			     sizeof(*core->gaps)))
-			core->n_gaps++;
+		add_gap(core, &gaps, (uint64_t)i * note.gap_size);
 	uint64_t threads = note.header_size + (uint64_t)gaps.size;
 	struct span list = span_sub(desc, threads, (uint64_t)note.n_threads * note.thread_size);
 	if (!list.bad)

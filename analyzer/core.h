@@ -49,8 +49,9 @@ struct core {
 	size_t n_mapped;
 	struct span auxv, prpsinfo;
 	struct snapnote note; ///< version 0 when it is not our core
-	struct snapnote_gap *gaps;
+	struct snapnote_gap *gaps; ///< but those of which the core has the memory
 	size_t n_gaps;
+	uint64_t later_bytes; ///< of memory that is from after the instant (GAP_LATER)
 	struct span attached; ///< the summary that was attached to it; empty for none
 	bool truncated; ///< the file ends before its last segment does
 };

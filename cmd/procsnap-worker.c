@@ -51,6 +51,9 @@ enum {
 	// Of a copy in memory that is only made to be analysed: half a second, or a pause of 5 ms.
 	ANALYZE_PRECOPY_BYTES = 512 << 20,
 	ANALYZE_COPY_BYTES = 32 << 20,
+	// Shared memory that is copied while the process stands still: 10 ms. Others may change it
+	// even then, and of a database it would be seconds.
+	SHARED_BYTES = 64 << 20,
 };
 
 struct worker {
@@ -259,6 +262,8 @@ static struct snap_error *look_again(struct worker *w, struct memsource **ret_so
 	if (!err)
 		err = make_plan(w, &look->known, *ret_source, before->plan, &look->plan);
 	if (!err)
+		plan_postpone(look->plan, SHARED_BYTES);
+	if (!err)
 		err = plan_cut_along(look->plan, before->plan);
 	return err ? err : core_create_over(&look->known, look->plan, before->core, &look->core);
 }
@@ -364,7 +369,13 @@ static struct snap_error *look_first(struct worker *w, struct memsource **ret_so
 		err = make_plan(w, &look->known, *ret_source, NULL, &look->plan);
 	if (!err && !(w->job.flags & JOB_DRY_RUN))
 		err = check_space(w, look->plan);
-	return err ? err : choose_strategy(w, &look->known, look->plan);
+	if (err)
+		return err;
+	plan_postpone(look->plan, SHARED_BYTES);
+	err = choose_strategy(w, &look->known, look->plan);
+	if (w->forecast.best == STRATEGY_COPY)
+		plan_postpone_nothing(look->plan);
+	return err;
 }
 
 /// What a core that may not become whole has first.
@@ -380,6 +391,18 @@ static uint32_t partial_flag(const struct worker *w)
 	return w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0;
 }
 
+/// What can be read when the process runs again is not copied now.
+static void postpone(struct worker *w, const struct snapshot *snap, struct plan *plan)
+{
+	if (!strcmp(snap->mode, "copy"))
+		return;
+	plan_postpone(plan, SHARED_BYTES);
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->segments[i].later &&
+		    !capture_postpone(w->capture, plan->segments[i].map))
+			plan_unpostpone(plan, i);
+}
+
 /// What happens between stopping the process and letting it go.
 static struct snap_error *copy_while_held(struct worker *w, const struct snapshot *snap,
 					  struct memsource *source, struct plan **ret_plan)
@@ -387,6 +410,8 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 	bool again = w->forecast.best == STRATEGY_PRECOPY;
 	const struct look *look = precopy_look(&w->precopy);
 	struct snap_error *err = make_plan(w, snap, source, look->plan, ret_plan);
+	if (!err)
+		postpone(w, snap, *ret_plan);
 	if (!err && again)
 		err = plan_cut_along(*ret_plan, look->plan);
 	if (!err)
@@ -416,14 +441,15 @@ static struct snap_error *copy_afterwards(struct worker *w, struct snapshot *sna
 					  struct snap_error *before)
 {
 	const struct core_progress progress = { on_progress, w };
-	return rest_copy(&(struct rest){ .capture = w->capture,
-					 .snap = snap,
-					 .core = w->core,
-					 .fd = w->spool,
-					 .reserve = &w->reserve,
-					 .flags = partial_flag(w),
-					 .progress = &progress },
-			 before);
+	const struct rest rest = { .capture = w->capture,
+				   .snap = snap,
+				   .core = w->core,
+				   .fd = w->spool,
+				   .reserve = &w->reserve,
+				   .flags = partial_flag(w),
+				   .progress = &progress };
+	struct snap_error *err = rest_copy(&rest, before);
+	return err ? err : rest_copy_postponed(&rest);
 }
 
 /// Adds what the goroutines of a Go program did. A core is good without it.

@@ -54,6 +54,22 @@ struct mem_range {
 	enum mem_kind kind;
 };
 
+/// Appends to a list of @max, merging with the last one; false when it is full.
+static inline bool mem_range_add(struct mem_range *list, size_t max, size_t *n, uint64_t start,
+				 uint64_t end, enum mem_kind kind)
+{
+	if (start >= end)
+		return true;
+	if (*n && list[*n - 1].kind == kind) {
+		list[*n - 1].end = end;
+		return true;
+	}
+	if (*n == max)
+		return false;
+	list[(*n)++] = (struct mem_range){ .start = start, .end = end, .kind = kind };
+	return true;
+}
+
 struct memsource;
 struct memsource_ops {
 	int (*scan)(struct memsource *src, const struct snap_mapping *map, uint64_t start,

@@ -26,13 +26,15 @@ enum snapnote_flags {
 	SNAPNOTE_GAPS_CUT = 1U << 1, ///< there are more gaps than are listed
 };
 
-/// Why memory inside a dumped segment is not in the core. Numbers are part of the format.
+/// Why memory inside a dumped segment is not in the core, or not as it was at its instant. Numbers
+/// are part of the format.
 enum gap_reason {
 	GAP_UNREADABLE = 1, ///< the kernel refused to read it
 	GAP_GUARD = 2, ///< guard region: there is nothing to read
 	GAP_PAST_EOF = 3, ///< behind the end of the mapped file: there is nothing to read
 	GAP_NOT_RESIDENT = 4, ///< shared memory, readable only with more privilege
 	GAP_ABORTED = 5, ///< the dump ended before it was read
+	GAP_LATER = 6, ///< shared memory, read when the process ran again: it is from after the instant
 	GAP_REASON_MAX,
 };
 
@@ -81,7 +83,7 @@ _Static_assert(sizeof(struct snapnote) == 88, "part of the format");
 /// Is memory lost in such a gap, or was there never any?
 static inline int gap_reason_loses(enum gap_reason reason)
 {
-	return reason != GAP_GUARD && reason != GAP_PAST_EOF;
+	return reason != GAP_GUARD && reason != GAP_PAST_EOF && reason != GAP_LATER;
 }
 /// The name of a reason in JSON and in messages; never NULL.
 const char *gap_reason_name(uint32_t reason);

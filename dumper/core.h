@@ -69,6 +69,8 @@ enum core_copy_flags {
 	CORE_DIRECT = 1U << 3,
 	/// Nobody waits: what was not reserved is written at once.
 	CORE_UNHURRIED = 1U << 4,
+	/// Only what the plan has for later, which all others leave out. It is told of as gaps.
+	CORE_LATER = 1U << 5,
 };
 
 /**

@@ -51,6 +51,7 @@ static struct piece piece_of(const struct core *c, size_t span, uint64_t offset,
 		.end = start + len,
 		.offset = c->offsets[s->segment] + s->offset + offset,
 		.held = c->flags & CORE_AGAIN && (!c->held || c->held[s->segment]),
+		.skip = seg->later != !!(c->flags & CORE_LATER),
 		.priority = s->priority,
 	};
 }
@@ -276,6 +277,8 @@ static int copy_range(struct core *c, const struct piece *piece, const struct me
 			clear(c, piece, addr, addr + PAGE);
 			n = PAGE;
 		}
+		else if (c->flags & CORE_LATER)
+			gaps_add(&c->gaps, addr, addr + (uint64_t)n, GAP_LATER);
 		atomic_fetch_add(&c->copied_bytes, (uint64_t)n);
 		addr += (uint64_t)n;
 		report(c, (uint64_t)n);
@@ -353,6 +356,8 @@ static int copy_one(struct core *c, const struct piece *piece, struct mem_range 
 		range->kind = MEM_DATA; // it is, but at another place
 	if (mem_kind_readable(range->kind))
 		return copy_range(c, piece, range, buf, ret_addr);
+	if (range->kind == MEM_ZERO && c->flags & CORE_LATER)
+		gaps_add(&c->gaps, range->start, range->end, GAP_LATER);
 	if (range->kind != MEM_ZERO && range->kind != MEM_HELD)
 		gaps_add(&c->gaps, range->start, range->end, gap_of(range->kind));
 	if (range->kind != MEM_HELD)
@@ -448,9 +453,9 @@ static void copy_pieces(struct core *c, bool from_end)
 		uint64_t addr = piece.start;
 		if (r == 0 && c->abort)
 			r = -ECANCELED;
-		if (r == 0)
+		if (r == 0 && !piece.skip)
 			r = core_copy_piece(c, &piece, buf, ranges, &addr);
-		if (r < 0)
+		if (r < 0 && !piece.skip)
 			give_up(c, &piece, addr, -r); // and so for all that is left
 		end_piece(c, from_end);
 	}
@@ -501,7 +506,8 @@ static struct snap_error *run_threads(struct core *c, unsigned int threads, void
 /// Reserves room for what the memory of one piece will need.
 static void reserve_piece(struct core *c, const struct piece *piece, struct mem_range *ranges)
 {
-	if (c->but_anon && !piece->map->inode && !(piece->map->flags & SNAP_MAP_SHARED))
+	if (piece->skip ||
+	    (c->but_anon && !piece->map->inode && !(piece->map->flags & SNAP_MAP_SHARED)))
 		return;
 	for (uint64_t addr = piece->start; addr < piece->end;) {
 		int n = memsource_scan(c->source, piece->map, addr, piece->end, ranges, RANGES);

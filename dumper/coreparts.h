@@ -76,6 +76,7 @@ struct piece {
 	uint64_t start, end; ///< addresses
 	uint64_t offset; ///< of start, in the file
 	bool held; ///< the file has something there
+	bool skip; ///< it is for another core_copy()
 	enum priority priority;
 	struct landing *landing; ///< where it goes; NULL: to the file
 };

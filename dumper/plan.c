@@ -199,6 +199,47 @@ static void add_up(struct plan *plan)
 	}
 }
 
+/// Files that can be read without the process.
+static bool can_be_later(const struct plan_segment *seg)
+{
+	return (seg->class == PLAN_ANON_SHARED || seg->class == PLAN_FILE_SHARED) &&
+	       seg->map->flags & SNAP_MAP_SHARED && !(seg->map->flags & SNAP_MAP_HUGETLB);
+}
+
+void plan_postpone(struct plan *plan, uint64_t max_bytes)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < plan->n; i++)
+		if (can_be_later(&plan->segments[i]) && !plan->segments[i].later)
+			bytes += data_bytes(&plan->segments[i]);
+	while (bytes > max_bytes) {
+		struct plan_segment *largest = NULL;
+		for (size_t i = 0; i < plan->n; i++) {
+			struct plan_segment *seg = &plan->segments[i];
+			if (can_be_later(seg) && !seg->later &&
+			    (!largest || data_bytes(seg) > data_bytes(largest)))
+				largest = seg;
+		}
+		largest->later = true; // there is one, or there would be no bytes
+		plan->later_bytes += data_bytes(largest);
+		bytes -= data_bytes(largest);
+	}
+}
+
+void plan_unpostpone(struct plan *plan, size_t i)
+{
+	struct plan_segment *seg = &plan->segments[i];
+	if (seg->later)
+		plan->later_bytes -= data_bytes(seg);
+	seg->later = false;
+}
+
+void plan_postpone_nothing(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		plan_unpostpone(plan, i);
+}
+
 /// Adds a part of the mapping that the last segment belongs to, or makes that one longer.
 static void add_part(struct plan *plan, size_t *n, const struct plan_segment *whole, uint64_t end,
 		     enum plan_class class)

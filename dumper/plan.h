@@ -60,6 +60,7 @@ struct plan_segment {
 	uint64_t start, end; ///< addresses: the whole mapping, or a part of it
 	uint64_t dump_bytes; ///< p_filesz: from the start, page-aligned
 	uint64_t stream_bytes; ///< of a crash: what the kernel sends of this segment
+	bool later; ///< read when the process runs again: plan_postpone()
 };
 
 struct plan_total {
@@ -73,6 +74,7 @@ struct plan {
 	size_t n;
 	struct plan_total totals[PLAN_CLASS_MAX];
 	uint64_t dump_bytes, data_bytes; ///< sums over the dumped classes
+	uint64_t later_bytes; ///< of data_bytes, what is read later
 };
 
 /**
@@ -94,6 +96,15 @@ struct snap_error *plan_create_again(const struct snapshot *snap, struct memsour
  * outside of all. Both plans are in the order of addresses.
  */
 struct snap_error *plan_cut_along(struct plan *plan, const struct plan *before) _must_check_;
+/**
+ * Shared memory beyond @max_bytes is to be read when the process runs again, the largest mappings
+ * first: it belongs to others as well, who may change it even while the process stands still.
+ */
+void plan_postpone(struct plan *plan, uint64_t max_bytes);
+/// No, segment @i is read with the rest.
+void plan_unpostpone(struct plan *plan, size_t i);
+/// All is read with the rest.
+void plan_postpone_nothing(struct plan *plan);
 /// Completes a plan whose segments say what the kernel would dump of each (dumper/stream.h).
 void plan_from_kernel(struct plan *plan);
 /// Cuts such a plan of @snap down to what PLAN_STACKS takes.

@@ -15,8 +15,10 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/str.h"
+#include "backing.h"
 #include "deadman.h"
 #include "denial.h"
+#include "feature.h"
 #include "freeze.h"
 #include "headroom.h"
 #include "livemem.h"
@@ -49,6 +51,7 @@ struct capture {
 	struct strbuf scratch;
 	struct freeze *freeze;
 	struct livemem *mem;
+	struct backings later; ///< what is read after the release
 	struct track *track; ///< NULL: writes are not followed
 	const struct snapshot *known; ///< borrowed, with track or fork
 	struct snapshot *snap; ///< borrowed, while the tracer fills it
@@ -83,6 +86,7 @@ struct snap_error *capture_create(const struct pidref *ref, const struct capture
 		return snap_error_oom();
 	c->ref = ref;
 	c->options = *options;
+	backings_init(&c->later);
 	c->piddir = -EBADF;
 	c->twindir = -EBADF;
 	(void)pthread_mutex_init(&c->lock, NULL); // cannot fail with these attributes
@@ -124,6 +128,7 @@ void capture_destroy(struct capture *c)
 	track_end(c->track);
 	livemem_destroy(c->mem);
 	livemem_destroy(c->twin_mem);
+	backings_deinit(&c->later);
 	snapshot_deinit(&c->there);
 	snap_closep(&c->twindir);
 	snap_error_destroy(c->twin_error);
@@ -576,6 +581,16 @@ struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
 		c->release_asked = false;
 		c->end_asked = false;
 	}
+}
+
+bool capture_postpone(struct capture *c, const struct snap_mapping *map)
+{
+	return !feature_masked("map_files") && backings_add(&c->later, c->piddir, map);
+}
+
+struct memsource *capture_postponed(struct capture *c)
+{
+	return c->later.n ? &c->later.source : NULL;
 }
 
 struct snap_error *capture_release(struct capture *c, uint64_t *ret_pause_ns)

@@ -102,6 +102,14 @@ struct snap_error *capture_take(struct capture *capture, struct snapshot *snap,
 				struct memsource **ret_source) _must_check_;
 
 /**
+ * Between take and release: @map, shared memory, is to be read afterwards, from the file behind it,
+ * whatever becomes of the process. False when it cannot be; then it is for now.
+ */
+bool capture_postpone(struct capture *capture, const struct snap_mapping *map);
+/// The source for all that was postponed, borrowed from @capture; NULL: nothing was.
+struct memsource *capture_postponed(struct capture *capture);
+
+/**
  * Lets the process run, if it does not already.
  *
  * @ret_pause_ns is how long it was stopped. An error says that the pause budget ran out before:

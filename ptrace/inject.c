@@ -97,6 +97,12 @@ static size_t find_candidates(int procfd, struct candidate *list, const char **w
 	return n;
 }
 
+/// One more step was made: that is not what being stuck is like, however long it took.
+static void go_on(void)
+{
+	deadman_arm(STUCK_NS);
+}
+
 /// Takes the descriptor that the call has opened, and has the process close its own.
 static void take_descriptor(struct injection *in, int64_t result)
 {
@@ -113,16 +119,23 @@ static void take_descriptor(struct injection *in, int64_t result)
 						 "userfaultfd() failed in it";
 	}
 	// Two stops for a system call: when it begins and when it ends.
-	if (thunk_run_to(thunk, PTRACE_SYSCALL, THUNK_SYSCALL_STOP) && thunk_do(thunk, &closed))
+	if (thunk_run_to(thunk, PTRACE_SYSCALL, THUNK_SYSCALL_STOP) && thunk_do(thunk, &closed)) {
+		go_on();
 		(void)thunk_finish(thunk);
+	}
 }
 
 /// Runs the thunk in a thread that suits.
 static void run_thunk(struct injection *in)
 {
 	int64_t result;
-	if (!thunk_begin(&in->thunk) || !thunk_do(&in->thunk, &result))
+	go_on();
+	if (!thunk_begin(&in->thunk))
 		return;
+	go_on();
+	if (!thunk_do(&in->thunk, &result))
+		return;
+	go_on();
 	in->done = true;
 	in->result = result;
 	if (in->thunk.call->kind == ARCH_THUNK_OPEN)
@@ -178,9 +191,11 @@ static bool try_thread(struct injection *in, pid_t tid, bool filtered)
 		in->thunk.why = "somebody else traces it";
 		return false;
 	}
-	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0 && thunk_wait(&in->tracee, 0) &&
-	    thunk_suits(&in->thunk, in->procfd, in->snap, filtered))
-		run_thunk(in);
+	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0 && thunk_wait(&in->tracee, 0)) {
+		go_on();
+		if (thunk_suits(&in->thunk, in->procfd, in->snap, filtered))
+			run_thunk(in);
+	}
 	if (in->tracee.state == TRACEE_INTERRUPTED)
 		in->thunk.why = "it does not stop";
 	if (in->tracee.state == TRACEE_STOPPED)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "backing.h"
 #include "common/compat.h"
 #include "common/fd.h"
 #include "denial.h"
@@ -53,77 +53,7 @@ struct livemem {
 
 static int open_backing(const struct livemem *mem, const struct snap_mapping *map)
 {
-	char path[64];
-	if (!mem->map_files)
-		return -EPERM;
-	(void)snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
-	// Never a device: opening one can do anything. Regular files are found by looking first.
-	struct stat st;
-	if (fstatat(mem->piddir, path, &st, 0) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -ENOTSUP;
-	// Without changing its access time, where we may: the owner and CAP_FOWNER can ask that.
-	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	int fd = openat(mem->piddir, path, flags | O_NOATIME);
-	if (fd < 0 && errno == EPERM)
-		fd = openat(mem->piddir, path, flags);
-	return fd < 0 ? -errno : fd;
-}
-
-/// Appends to the list in @ret, merging with the last one; false when it is full.
-static bool add_range(struct mem_range *ret, size_t max, size_t *n, uint64_t start, uint64_t end,
-		      enum mem_kind kind)
-{
-	if (start >= end)
-		return true;
-	if (*n && ret[*n - 1].kind == kind) {
-		ret[*n - 1].end = end;
-		return true;
-	}
-	if (*n == max)
-		return false;
-	ret[(*n)++] = (struct mem_range){ .start = start, .end = end, .kind = kind };
-	return true;
-}
-
-/// Cuts the part of @start..@end beyond the end of the mapped file off, when there is one.
-static uint64_t eof_address(const struct snap_mapping *map, uint64_t size, uint64_t end)
-{
-	if (size <= map->offset)
-		return map->start;
-	uint64_t bytes = ALIGN_UP(size - map->offset, (uint64_t)PAGE);
-	return bytes < end - map->start ? map->start + bytes : end;
-}
-
-/// Shared memory and shared files: ask the file what it holds.
-static int scan_backing(int fd, const struct snap_mapping *map, uint64_t start, uint64_t end,
-			struct mem_range *ret, size_t max)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	uint64_t eof = eof_address(map, (uint64_t)st.st_size, end);
-	size_t n = 0;
-	for (uint64_t addr = start; addr < MIN(end, eof);) {
-		off_t off = (off_t)(addr - map->start + map->offset);
-		off_t data = lseek(fd, off, SEEK_DATA);
-		if (data < 0 && errno != ENXIO)
-			return -errno;
-		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-		uint64_t data_addr = data < 0 ? UINT64_MAX :
-						(uint64_t)(data - off) + addr;
-		uint64_t stop = MIN(end, eof);
-		data_addr = MIN(ALIGN_DOWN(data_addr, (uint64_t)PAGE), stop);
-		uint64_t hole_addr = hole < 0 ? stop : (uint64_t)(hole - off) + addr;
-		hole_addr = MIN(ALIGN_UP(hole_addr, (uint64_t)PAGE), stop);
-		if (!add_range(ret, max, &n, addr, data_addr, MEM_ZERO) ||
-		    !add_range(ret, max, &n, data_addr, hole_addr, MEM_FILE))
-			return (int)n;
-		addr = MAX(hole_addr, data_addr);
-	}
-	(void)add_range(ret, max, &n, MAX(start, eof), end, MEM_PAST_EOF);
-	return (int)n;
+	return mem->map_files ? backing_open(mem->piddir, map) : -EPERM;
 }
 
 /// What a page that the page tables do not have is, in this mapping.
@@ -193,14 +123,14 @@ static int list_regions(const struct snap_mapping *map, uint64_t start, uint64_t
 	size_t n = 0;
 	uint64_t addr = start;
 	for (int i = 0; i < regions; i++) {
-		if (!add_range(ret, max, &n, addr, vec[i].start, between) ||
-		    !add_range(ret, max, &n, vec[i].start, vec[i].end,
+		if (!mem_range_add(ret, max, &n, addr, vec[i].start, between) ||
+		    !mem_range_add(ret, max, &n, vec[i].start, vec[i].end,
 			       region_kind(vec[i].categories, map)))
 			return (int)n;
 		addr = vec[i].end;
 	}
 	// A full vector ends the walk at its last region.
-	(void)add_range(ret, max, &n, addr, MAX(walk_end, addr), between);
+	(void)mem_range_add(ret, max, &n, addr, MAX(walk_end, addr), between);
 	return n ? (int)n : -EIO;
 }
 
@@ -292,21 +222,21 @@ static int scan_changed(struct livemem *mem, const struct snap_mapping *map, uin
 	uint64_t addr = start;
 	for (int i = 0; i < regions; i++) {
 		struct mem_range inside[SCAN_BATCH];
-		if (!add_range(ret, max, &n, addr, vec[i].start, MEM_HELD))
+		if (!mem_range_add(ret, max, &n, addr, vec[i].start, MEM_HELD))
 			return (int)n;
 		for (addr = vec[i].start; addr < vec[i].end;) {
 			int k = scan_pages(mem, map, addr, vec[i].end, inside, SCAN_BATCH);
 			if (k < 0)
 				return k;
 			for (int j = 0; j < k; j++) {
-				if (!add_range(ret, max, &n, inside[j].start, inside[j].end,
+				if (!mem_range_add(ret, max, &n, inside[j].start, inside[j].end,
 					       inside[j].kind))
 					return (int)n;
 				addr = inside[j].end;
 			}
 		}
 	}
-	(void)add_range(ret, max, &n, addr, walk_end, MEM_HELD);
+	(void)mem_range_add(ret, max, &n, addr, walk_end, MEM_HELD);
 	return n ? (int)n : -EIO;
 }
 
@@ -321,13 +251,13 @@ static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uin
 		if (got < 0)
 			return (int)got;
 		if (!got) // beyond the user address space: the vsyscall page
-			return add_range(ret, max, &n, addr, end, MEM_DATA) || n ? (int)n : -EIO;
+			return mem_range_add(ret, max, &n, addr, end, MEM_DATA) || n ? (int)n : -EIO;
 		for (ssize_t i = 0; i < got / 8; i++, addr += PAGE) {
 			enum mem_kind kind = entries[i] & PM_GUARD ? MEM_GUARD :
 					     entries[i] & PM_PRESENT ? MEM_DATA :
 					     entries[i] & PM_SWAP ? MEM_SWAPPED :
 								    absent_kind(map);
-			if (!add_range(ret, max, &n, addr, addr + PAGE, kind))
+			if (!mem_range_add(ret, max, &n, addr, addr + PAGE, kind))
 				return (int)n;
 		}
 	}
@@ -361,7 +291,7 @@ static int cut_at_eof(struct livemem *mem, const struct snap_mapping *map, struc
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return without_backing(map, ret, n);
-	uint64_t eof = eof_address(map, (uint64_t)st.st_size, map->end);
+	uint64_t eof = backing_eof(map, (uint64_t)st.st_size, map->end);
 	for (int i = 0; i < n; i++) {
 		if (ret[i].kind != MEM_FILE || ret[i].end <= eof)
 			continue;
@@ -437,7 +367,7 @@ static int scan(struct livemem *mem, const struct snap_mapping *map, uint64_t st
 {
 	if (map->flags & SNAP_MAP_SHARED && mem->mode != LIVEMEM_FOLLOW) {
 		_cleanup_close_ int fd = open_backing(mem, map);
-		int n = fd < 0 ? fd : scan_backing(fd, map, start, end, ret, max);
+		int n = fd < 0 ? fd : backing_scan(fd, map, start, end, ret, max);
 		if (n > 0)
 			return n;
 	}
@@ -522,15 +452,9 @@ static ssize_t livemem_read(struct memsource *src, const struct snap_mapping *ma
 	if (kind == MEM_FILE) {
 		_cleanup_close_ int fd = open_backing(mem, map);
 		if (fd >= 0)
-			n = snap_pread_full(fd, buf, len, addr - map->start + map->offset);
+			n = backing_read(fd, map, addr, buf, len);
 		if (n == -EFAULT)
 			return n; // it is the buffer that cannot be written to
-		// The last page of a file is mapped whole, zeros behind its end.
-		if (n > 0 && n % PAGE) {
-			size_t whole = MIN(ALIGN_UP((size_t)n, (size_t)PAGE), len);
-			memset((char *)buf + n, 0, whole - (size_t)n);
-			n = (ssize_t)whole;
-		}
 	}
 	if (n <= 0)
 		n = read_memory(mem, map, addr, buf, len);

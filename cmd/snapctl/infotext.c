@@ -156,11 +156,18 @@ static void print_gaps(const struct infotext *t, const struct json *core)
 {
 	char bytes[16];
 	uint64_t gaps = json_get_u64(core, "gaps", 0);
+	uint64_t gap_bytes = json_get_u64(core, "gap_bytes", 0);
+	uint64_t later = json_get_u64(core, "later_bytes", 0);
+	if (later) {
+		label(t, "Later");
+		fprintf(t->out, "%s of shared memory are from after the instant of the core\n",
+			snap_format_bytes(later, bytes));
+	}
 	if (json_get_text(core, "by")) {
 		label(t, "Gaps");
-		if (gaps)
+		if (gap_bytes > later)
 			fprintf(t->out, "%" PRIu64 ", %s%s\n", gaps,
-				snap_format_bytes(json_get_u64(core, "gap_bytes", 0), bytes),
+				snap_format_bytes(gap_bytes - later, bytes),
 				json_get_bool(core, "partial", false) ? ", memory is missing" : "");
 		else
 			fputs("none\n", t->out);

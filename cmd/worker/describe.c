@@ -66,7 +66,13 @@ static void warn_gaps(struct snapshot *snap, const struct gaps *gaps)
 		bytes[gaps->list[i].reason] += gaps->list[i].end - gaps->list[i].start;
 	for (int i = 1; i < GAP_REASON_MAX; i++) {
 		char buf[16];
-		if (bytes[i] && texts[i])
+		if (bytes[i] && i == GAP_LATER)
+			snapshot_warn(snap,
+				      "%s of shared memory are from after the instant of the core: "
+				      "they were read when the process ran again (--mode=copy reads "
+				      "them while it stands still)",
+				      snap_format_bytes(bytes[i], buf));
+		else if (bytes[i] && texts[i])
 			snapshot_warn(snap, "%s of memory are missing: %s",
 				      snap_format_bytes(bytes[i], buf), texts[i]);
 	}

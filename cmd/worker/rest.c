@@ -10,6 +10,7 @@
 struct copying {
 	const struct rest *rest;
 	struct memsource *source;
+	uint32_t flags; ///< in addition
 	struct snap_error *error;
 };
 
@@ -21,22 +22,34 @@ static void *copy_main(void *userdata)
 	bool direct = core_plan(r->core)->data_bytes > reserve_dirty_room();
 	polite_become(POLITE_NICE);
 	c->error = core_copy(r->core, c->source, r->fd, r->reserve, (cpus_to_copy() + 1) / 2,
-			     r->flags | CORE_UNHURRIED | (direct ? CORE_DIRECT : 0U), r->progress);
+			     r->flags | c->flags | CORE_UNHURRIED | (direct ? CORE_DIRECT : 0U),
+			     r->progress);
 	return NULL;
 }
 
-static struct snap_error *copy(const struct rest *rest)
+/// In a thread of its own, since not everybody may become less polite again.
+static struct snap_error *copy_from(const struct rest *rest, struct memsource *source, uint32_t flags)
 {
 	pthread_t thread;
-	struct copying c = { .rest = rest };
-	struct snap_error *err = capture_rest(rest->capture, &c.source);
-	if (err || !c.source)
-		return err;
+	struct copying c = { .rest = rest, .source = source, .flags = flags };
 	int r = pthread_create(&thread, NULL, copy_main, &c);
 	if (r)
 		return snap_error_errno(SNAP_FAILED, r, "cannot start a thread");
 	(void)pthread_join(thread, NULL);
 	return c.error;
+}
+
+static struct snap_error *copy(const struct rest *rest)
+{
+	struct memsource *source;
+	struct snap_error *err = capture_rest(rest->capture, &source);
+	return err || !source ? err : copy_from(rest, source, 0);
+}
+
+struct snap_error *rest_copy_postponed(const struct rest *rest)
+{
+	struct memsource *source = capture_postponed(rest->capture);
+	return source ? copy_from(rest, source, CORE_LATER) : NULL;
 }
 
 struct snap_error *rest_copy(const struct rest *rest, struct snap_error *before)

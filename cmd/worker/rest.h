@@ -10,7 +10,8 @@
  * DOC: Copying afterwards
  *
  * Of a process that was made to fork (ptrace/capture.h, "fork"), most of the memory is read when it
- * runs again, from its child.
+ * runs again, from its child. And of one that has a lot of shared memory, that (plan_postpone()), from
+ * the files that it is.
  */
 
 struct rest {
@@ -30,3 +31,5 @@ struct rest {
  * returned.
  */
 struct snap_error *rest_copy(const struct rest *rest, struct snap_error *before) _must_check_;
+/// Then copies what was postponed, if anything was.
+struct snap_error *rest_copy_postponed(const struct rest *rest) _must_check_;

@@ -31,17 +31,18 @@ void forecast_make(struct forecast *f, struct capture *capture, const struct sna
 		   const struct plan *plan, uint64_t threads, uint32_t flags)
 {
 	uint64_t base = BASE_NS + threads * THREAD_NS;
-	uint64_t followed = MIN(capture_followed_bytes(known), plan->data_bytes);
+	uint64_t now = plan->data_bytes - plan->later_bytes; // but by copy
+	uint64_t followed = MIN(capture_followed_bytes(known), now);
 	struct forked_bytes forked = capture_forked_bytes(known);
-	uint64_t kept = MIN(forked.kept, plan->data_bytes);
+	uint64_t kept = MIN(forked.kept, now);
 	uint64_t *ns = f->pause_ns;
 	*f = (struct forecast){ .best = STRATEGY_COPY };
 	ns[STRATEGY_COPY] = base + for_bytes(plan->data_bytes, COPY_GIB_NS);
 	ns[STRATEGY_PRECOPY] = base + DIRTY_NS + for_bytes(followed, SCAN_GIB_NS) +
-			       for_bytes(plan->data_bytes - followed, COPY_GIB_NS);
+			       for_bytes(now - followed, COPY_GIB_NS);
 	ns[STRATEGY_FORK] = base + FORK_NS + for_bytes(forked.small, FORK_GIB_NS) +
 			    for_bytes(forked.huge, FORK_HUGE_GIB_NS) +
-			    for_bytes(plan->data_bytes - kept, COPY_GIB_NS);
+			    for_bytes(now - kept, COPY_GIB_NS);
 	bool better = ns[STRATEGY_PRECOPY] < ns[STRATEGY_COPY] || feature_masked("copy");
 	if (better || flags & FORECAST_PRECOPY)
 		f->veto[STRATEGY_PRECOPY] = capture_can_follow(capture, known);

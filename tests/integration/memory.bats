@@ -664,3 +664,71 @@ limited_start() {
 	[[ $output$errors != *$'\e'* ]]
 	unharmed
 }
+
+# ---- shared memory, of which there is a lot -------------------------------------------------------
+
+@test "much shared memory is read when the process runs again, and the core says so" {
+	need_root # else its file is nobody's to open
+	local mode
+	target_start shared 80
+	for mode in precopy fork auto; do
+		[ $mode != precopy ] || follows_writes || continue
+		dump --json --mode=$mode
+		expect 0
+		[ $mode = auto ] || [ "$(field .mode)" = $mode ]
+		[ "$(field .mode)" != copy ] || continue
+		field ".lost_bytes == 0 and .gap_bytes == $((80 << 20)) and (.gaps | map(.reason) == [\"later\"])" \
+			>/dev/null
+		field '.warnings | map(select(test("80.0 MiB of shared memory are from after the instant"))) |
+			length == 1' >/dev/null
+		verify_content
+		well_formed
+		snapctl info "$CORE"
+		[[ $output == *"Later: 80.0 MiB of shared memory"*"Gaps: none"* ]] || fail "$output"
+		snapctl info --json "$CORE"
+		jq -e ".core.later_bytes == $((80 << 20)) and .core.partial == false" <<<"$output" >/dev/null ||
+			fail "$output"
+	done
+	dump --json --mode=copy
+	expect 0
+	field '.gaps == [] and .warnings == []' >/dev/null
+	verify_content
+	unharmed
+}
+
+@test "shared memory that nobody can open is read while the process stands still, and so is a little" {
+	need_root
+	target_start shared 80
+	PROCSNAP_MASK=map_files dump --json --mode=fork
+	expect 0
+	field '.mode == "fork" and .gaps == []' >/dev/null
+	verify_content
+	unharmed
+	target_start shared 60
+	dump --json --mode=fork
+	expect 0
+	field '.mode == "fork" and .gaps == []' >/dev/null
+	verify_content
+	unharmed
+}
+
+@test "much shared memory of a process that ends meanwhile: the core is whole" {
+	need_root
+	target_start shared 600
+	local i
+	for ((i = 0; i < 20; i++)); do
+		status=0
+		"$TOOLS/disturb" --kill-target KILL --when-frozen "$PID" --delay-us $((5000 + i * 10000)) -- \
+			"$SNAPCTL" dump --json --mode=fork -f -o "$CORE" "$PID" >"$DIR/round" 2>"$DIR/stderr" ||
+			status=$?
+		# It may not have been seen while it stood still, or killed before it went on.
+		[ "$status" != 0 ] || ! grep -q sent=1 "$DIR/round" || break
+		rm -f "$CORE"
+		gone "$PID" || continue
+		target_start shared 600
+	done
+	[ "$status" = 0 ] || fail "$(cat "$DIR/stderr")" || return 1
+	grep -q sent=1 "$DIR/round"
+	wait_for gone "$PID"
+	verify_content
+}

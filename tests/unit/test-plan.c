@@ -331,6 +331,45 @@ static void test_totals(void **state _unused_)
 	assert_int_equal(plan->data_bytes, 25 * TEST_PAGE);
 }
 
+/// The largest shared ones, until the rest is little enough.
+static void test_postpone(void **state _unused_)
+{
+	static const struct {
+		uint32_t flags;
+		uint64_t pages; ///< resident
+		bool later[3]; ///< with room for 100, 11 and 0 pages
+	} maps[] = {
+		{ R | W, 50, { false, false, false } },
+		{ R | W | SNAP_MAP_SHARED | SNAP_MAP_UNLINKED, 10, { false, true, true } },
+		{ R | SNAP_MAP_SHARED, 9, { false, false, true } },
+		{ R | W | SNAP_MAP_SHARED | SNAP_MAP_UNLINKED, 0, { false, false, false } },
+		{ R | W | SNAP_MAP_SHARED | SNAP_MAP_UNLINKED, 2, { false, false, true } },
+		{ R | W | SNAP_MAP_SHARED | SNAP_MAP_UNLINKED | SNAP_MAP_HUGETLB, 40,
+		  { false, false, false } },
+		{ R | W | SNAP_MAP_SHARED | SNAP_MAP_DONTDUMP, 40, { false, false, false } },
+	};
+	static const uint64_t room[] = { 100, 11, 0 }, later_pages[] = { 0, 10, 21 };
+	_cleanup_fake_ struct fake fake;
+	fake_init(&fake, ELFCLASS64, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
+		fake_map(&fake, START + i * 0x100000, 60, maps[i].flags, NULL, "D")->rss_bytes =
+			maps[i].pages * TEST_PAGE;
+	for (size_t k = 0; k < ARRAY_SIZE(room); k++) {
+		_cleanup_(plan_destroyp) struct plan *plan = NULL;
+		assert_ok(plan_create(&fake.snap, &fake.source, FILTER_MASK, 0, &plan));
+		plan_postpone(plan, room[k] * TEST_PAGE);
+		for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
+			if (plan->segments[i].later != maps[i].later[k])
+				fail_msg("mapping %zu with room for %zu pages", i, (size_t)room[k]);
+		assert_int_equal(plan->later_bytes, later_pages[k] * TEST_PAGE);
+		plan_postpone(plan, room[k] * TEST_PAGE); // once more
+		assert_int_equal(plan->later_bytes, later_pages[k] * TEST_PAGE);
+		plan_postpone_nothing(plan);
+		assert_int_equal(plan->later_bytes, 0);
+		assert_false(plan->segments[1].later);
+	}
+}
+
 static void test_empty(void **state _unused_)
 {
 	_cleanup_fake_ struct fake fake;
@@ -364,7 +403,7 @@ int main(void)
 		cmocka_unit_test(test_special),	     cmocka_unit_test(test_elf_headers),
 		cmocka_unit_test(test_source_fails), cmocka_unit_test(test_binaries),
 		cmocka_unit_test(test_binaries_devices), cmocka_unit_test(test_totals),
-		cmocka_unit_test(test_empty),	     cmocka_unit_test(test_names),
+		cmocka_unit_test(test_postpone),     cmocka_unit_test(test_empty),	     cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ static void test_layout(void **state _unused_)
 static void test_reasons(void **state _unused_)
 {
 	static const char *const names[] = { "unknown",	 "unreadable",	 "guard",
-					     "past-eof", "not-resident", "aborted" };
+					     "past-eof", "not-resident", "aborted", "later" };
 	assert_int_equal(ARRAY_SIZE(names), GAP_REASON_MAX);
 	for (uint32_t i = 0; i < GAP_REASON_MAX; i++)
 		assert_string_equal(gap_reason_name(i), names[i]);
@@ -47,6 +47,7 @@ static void test_losses(void **state _unused_)
 	assert_false(gap_reason_loses(GAP_PAST_EOF));
 	assert_true(gap_reason_loses(GAP_NOT_RESIDENT));
 	assert_true(gap_reason_loses(GAP_ABORTED));
+	assert_false(gap_reason_loses(GAP_LATER));
 }
 
 int main(void)
