@@ -34,7 +34,7 @@ enum gap_reason {
 	GAP_PAST_EOF = 3, ///< behind the end of the mapped file: there is nothing to read
 	GAP_NOT_RESIDENT = 4, ///< shared memory, readable only with more privilege
 	GAP_ABORTED = 5, ///< the dump ended before it was read
-	GAP_LATER = 6, ///< shared memory, read when the process ran again: it is from after the instant
+	GAP_LATER = 6, ///< shared memory, read when the process ran again: from after the instant
 	GAP_REASON_MAX,
 };
 

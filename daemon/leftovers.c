@@ -60,13 +60,17 @@ static struct vdso find_vdso(void)
 {
 	_cleanup_free_ char *maps = NULL;
 	uint64_t start = getauxval(AT_SYSINFO_EHDR);
-	char begin[32];
+	uint64_t end;
+	char begin[32], number[32];
 	if (!start || snap_read_file_at(AT_FDCWD, "/proc/self/maps", MAPS_MAX, &maps) <= 0)
 		return (struct vdso){ 0 };
 	(void)snprintf(begin, sizeof(begin), "%llx-", (unsigned long long)start);
 	const char *line = strstr(maps, begin);
-	uint64_t end = line ? strtoull(line + strlen(begin), NULL, 16) : 0;
-	if (end < start + ROOM_BYTES)
+	if (!line)
+		return (struct vdso){ 0 };
+	line += strlen(begin);
+	(void)snprintf(number, sizeof(number), "0x%.*s", (int)strcspn(line, " "), line);
+	if (snap_parse_u64(number, &end) < 0 || end < start + ROOM_BYTES)
 		return (struct vdso){ 0 };
 	return (struct vdso){ (const char *)(uintptr_t)(end - ROOM_BYTES),
 			      end - ROOM_BYTES - start };

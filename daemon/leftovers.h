@@ -10,9 +10,9 @@
  * the process knows nothing of, and only the process can reap (ptrace/twin.h). And the code that a
  * thread was running for the worker just then stays behind the vDSO (ptrace/sweep.h). Both are
  * looked for when the daemon starts: the zombies by their name, and the code by what lies there in
- * the daemon itself, which are some reads of a few hundred bytes for each process of the machine. For
- * each process that has something there is a job (JOB_CLEAN), whose worker looks closer, and leaves
- * alone what is not ours.
+ * the daemon itself, which are some reads of a few hundred bytes for each process of the machine.
+ * For each process that has something there is a job (JOB_CLEAN), whose worker looks closer, and
+ * leaves alone what is not ours.
  */
 
 /// Begins that with what there is now; @jobs does the rest, and the log is told. For the daemon's

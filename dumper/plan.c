@@ -220,7 +220,9 @@ void plan_postpone(struct plan *plan, uint64_t max_bytes)
 			    (!largest || data_bytes(seg) > data_bytes(largest)))
 				largest = seg;
 		}
-		largest->later = true; // there is one, or there would be no bytes
+		if (!largest) // there is one, or there would be no bytes
+			return;
+		largest->later = true;
 		plan->later_bytes += data_bytes(largest);
 		bytes -= data_bytes(largest);
 	}

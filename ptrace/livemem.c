@@ -251,7 +251,8 @@ static int scan_pagemap(struct livemem *mem, const struct snap_mapping *map, uin
 		if (got < 0)
 			return (int)got;
 		if (!got) // beyond the user address space: the vsyscall page
-			return mem_range_add(ret, max, &n, addr, end, MEM_DATA) || n ? (int)n : -EIO;
+			return mem_range_add(ret, max, &n, addr, end, MEM_DATA) || n ? (int)n :
+										       -EIO;
 		for (ssize_t i = 0; i < got / 8; i++, addr += PAGE) {
 			enum mem_kind kind = entries[i] & PM_GUARD ? MEM_GUARD :
 					     entries[i] & PM_PRESENT ? MEM_DATA :

@@ -69,8 +69,8 @@ static void warn_gaps(struct snapshot *snap, const struct gaps *gaps)
 		if (bytes[i] && i == GAP_LATER)
 			snapshot_warn(snap,
 				      "%s of shared memory are from after the instant of the core: "
-				      "they were read when the process ran again (--mode=copy reads "
-				      "them while it stands still)",
+				      "they were read when the process ran again (--mode=copy "
+				      "reads them while it stands still)",
 				      snap_format_bytes(bytes[i], buf));
 		else if (bytes[i] && texts[i])
 			snapshot_warn(snap, "%s of memory are missing: %s",

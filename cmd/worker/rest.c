@@ -28,7 +28,8 @@ static void *copy_main(void *userdata)
 }
 
 /// In a thread of its own, since not everybody may become less polite again.
-static struct snap_error *copy_from(const struct rest *rest, struct memsource *source, uint32_t flags)
+static struct snap_error *copy_from(const struct rest *rest, struct memsource *source,
+				    uint32_t flags)
 {
 	pthread_t thread;
 	struct copying c = { .rest = rest, .source = source, .flags = flags };

@@ -10,8 +10,8 @@
  * DOC: Copying afterwards
  *
  * Of a process that was made to fork (ptrace/capture.h, "fork"), most of the memory is read when it
- * runs again, from its child. And of one that has a lot of shared memory, that (plan_postpone()), from
- * the files that it is.
+ * runs again, from its child. And of one that has a lot of shared memory, that (plan_postpone()),
+ * from the files that it is.
  */
 
 struct rest {
