@@ -23,6 +23,7 @@
  * at the end of the line says whether the process was in such a stop even then.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -114,6 +115,42 @@ static bool is_frozen(pid_t pid)
 	if (f)
 		fclose(f);
 	return frozen;
+}
+
+// One file of a thread of @pid, as far as it tells anything.
+static void show_file(pid_t pid, const char *tid, const char *name)
+{
+	char path[320], line[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/%s", pid, tid, name);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (strcmp(name, "status") != 0 || !strncmp(line, "State:", 6) ||
+		    !strncmp(line, "ShdPnd:", 7) || !strncmp(line, "SigPnd:", 7))
+			printf("%s %s: %s", tid, name, line);
+	if (f)
+		fclose(f);
+}
+
+// What the threads of a worker that does not end are at.
+static void show_threads(pid_t pid)
+{
+	char path[64];
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		show_file(pid, d->d_name, "stat");
+		show_file(pid, d->d_name, "status");
+		show_file(pid, d->d_name, "stack");
+	}
+	if (dir)
+		closedir(dir);
 }
 
 static bool process_exists(pid_t pid)
@@ -240,6 +277,8 @@ int main(int argc, char **argv)
 	if (!command_ended(pid)) {
 		bool held = opt.watched && is_frozen(opt.watched);
 
+		if (held && worker)
+			show_threads(worker);
 		// Stopped before the process was frozen, or after: nobody is harmed by that.
 		if (worker && process_exists(worker))
 			kill(worker, SIGKILL);
