@@ -26,8 +26,12 @@ enum {
 	// Threads that are looked at, and of these tried.
 	CANDIDATES = 64,
 	TRIES = 8,
-	// By then a worker has proved stuck that has stopped a thread: several such stops.
-	STUCK_NS = 1000 * 1000 * 1000,
+	// Again, when it was only that signals were due: soon they are handled.
+	ROUNDS = 5,
+	ROUND_NS = 2 * 1000 * 1000,
+	// By then a worker has proved stuck that has stopped a thread: several times what a stop may
+	// take.
+	STUCK_NS = 3000 * 1000 * 1000LL,
 };
 
 struct injection {
@@ -70,7 +74,7 @@ static int rank(int taskfd, pid_t tid, const char **why)
 		return -1;
 	}
 	if ((status.sig_pending | status.sig_shared_pending) & ~status.sig_blocked) {
-		*why = "a signal is about to be delivered";
+		*why = thunk_signal_due;
 		return -1;
 	}
 	return (stat.state == 'S' ? 0 : 2) + (status.seccomp ? 1 : 0);
@@ -225,10 +229,15 @@ static struct snap_error *inject(struct injection *in, const struct arch_call *c
 				    .why = "it has no thread to do it" };
 	if (!in->thunk.room)
 		return snap_error_new(SNAP_FAILED, "it has no vDSO");
-	size_t n = find_candidates(in->procfd, list, &in->thunk.why);
 	bool more = true;
-	for (size_t i = 0; i < MIN(n, (size_t)TRIES) && more; i++)
-		more = try_thread(in, list[i].tid, list[i].rank & 1);
+	for (int round = 0; more && round < ROUNDS; round++) {
+		if (round)
+			snap_sleep_ns(ROUND_NS);
+		size_t n = find_candidates(in->procfd, list, &in->thunk.why);
+		for (size_t i = 0; i < MIN(n, (size_t)TRIES) && more; i++)
+			more = try_thread(in, list[i].tid, list[i].rank & 1);
+		more &= in->thunk.why == thunk_signal_due;
+	}
 	return in->done ? NULL : snap_error_new(SNAP_FAILED, "%s", in->thunk.why);
 }
 

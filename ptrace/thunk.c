@@ -15,14 +15,17 @@
 
 enum {
 	POLL_NS = 200 * 1000,
-	// A thread that sleeps stops at once; one that runs when it has a CPU.
-	STOP_NS = 100 * 1000 * 1000,
+	// A thread stops when it has a CPU: at once, or on a machine with ten times the work it can
+	// do after some tenths of a second.
+	STOP_NS = 500 * 1000 * 1000,
 	AUXV_MAX = 65536,
 };
 static_assert(THUNK_SYSCALL_STOP == (SIGTRAP | 0x80) && PTRACE_EVENT_STOP == 128 &&
 		      THUNK_EVENT_STOP == (SIGTRAP | PTRACE_EVENT_STOP << 8) &&
 		      THUNK_CLONE_STOP == (SIGTRAP | PTRACE_EVENT_CLONE << 8),
 	      "stops");
+
+const char thunk_signal_due[] = "a signal is about to be delivered";
 
 /// The room behind the image of the vDSO ends with its mapping.
 uint64_t thunk_room(const struct snapshot *snap)
@@ -210,7 +213,7 @@ bool thunk_suits(struct thunk *thunk, int procfd, const struct snapshot *snap, b
 	struct tracee *t = thunk->tracee;
 	struct sud_config sud;
 	if (t->stop != THUNK_EVENT_STOP || t->signal) {
-		thunk->why = "a signal has just come";
+		thunk->why = thunk_signal_due;
 		return false;
 	}
 	// From here on the thread has what it will go on with, should we end at any moment.

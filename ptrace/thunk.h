@@ -41,6 +41,9 @@ struct thunk {
 	const char *why; ///< it was not used, "it ..." being the process
 };
 
+/// Why a thread is not used that will do in a moment; known by its address.
+extern const char thunk_signal_due[];
+
 /// The end of the vDSO, in front of which there is room. 0: there is no vDSO.
 uint64_t thunk_room(const struct snapshot *snap);
 /**
@@ -50,7 +53,7 @@ uint64_t thunk_room(const struct snapshot *snap);
  * execve() since then is found out.
  */
 bool thunk_suits(struct thunk *thunk, int procfd, const struct snapshot *snap, bool filtered);
-/// Waits until @tracee stops. False when it has ended or does not stop in @patience_ns (0: 100 ms).
+/// Waits until @tracee stops. False when it has ended or does not stop in @patience_ns (0: 500 ms).
 bool thunk_wait(struct tracee *tracee, uint64_t patience_ns);
 /// Lets the thread go on to its next stop, which must be a @wanted one (enum thunk_stop).
 bool thunk_run_to(struct thunk *thunk, int request, int wanted);

@@ -33,7 +33,6 @@ enum {
 	BIRTH_NS = 2 * 1000 * 1000 * 1000LL,
 };
 
-static const char signal_due[] = "a signal is about to be delivered";
 static const uint8_t twin_name[16] = "procsnap-copy"; // as /proc/PID/comm has it
 
 /// Threads in a system call first: nothing needs to be known of their code.
@@ -80,7 +79,7 @@ static bool explain(struct thunk *thunk)
 	struct arch_regs regs;
 	int64_t result = arch_get_regs(thunk->tracee->tid, &regs) == 0 ? arch_result(&regs) : 0;
 	if (result == -ERESTARTNOINTR) {
-		thunk->why = signal_due;
+		thunk->why = thunk_signal_due;
 		return true;
 	}
 	thunk->why = result == -EAGAIN ? "it may not have more processes" :
@@ -124,7 +123,7 @@ static bool try_thread(struct thunk *thunk, int procfd, const struct snapshot *s
 		return true;
 	}
 	if (is_wanted_by_signal(&status)) {
-		thunk->why = signal_due;
+		thunk->why = thunk_signal_due;
 		return true;
 	}
 	thunk->ignored = ignored_signals(&status);
@@ -142,7 +141,7 @@ static bool try_thread(struct thunk *thunk, int procfd, const struct snapshot *s
 		if (thunk_begin(thunk))
 			more = let_fork(thunk, ret, options);
 		else if (t->signal)
-			thunk->why = signal_due;
+			thunk->why = thunk_signal_due;
 	}
 	ret->cave = thunk->cave;
 	(void)ptrace(PTRACE_SETOPTIONS, t->tid, NULL, NULL);
@@ -186,7 +185,7 @@ struct snap_error *twin_make(const struct snapshot *snap, int procfd, struct tra
 		return NULL;
 	if (ret->tracee.tid)
 		twin_kill(ret);
-	*ret_again = thunk.why == signal_due || !tries;
+	*ret_again = thunk.why == thunk_signal_due || !tries;
 	return snap_error_new(thunk.left ? SNAP_CANCELLED : SNAP_FAILED, "%s", thunk.why);
 }
 
