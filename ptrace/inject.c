@@ -29,8 +29,8 @@ enum {
 	// Again, when it was only that signals were due: soon they are handled.
 	ROUNDS = 5,
 	ROUND_NS = 2 * 1000 * 1000,
-	// By then a worker has proved stuck that has stopped a thread: several times what a stop may
-	// take.
+	// By then a worker has proved stuck that has stopped a thread: several times what a stop
+	// may take.
 	STUCK_NS = 3000 * 1000 * 1000LL,
 };
 
