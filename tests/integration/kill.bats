@@ -183,8 +183,9 @@ kill_all() {
 	pid=$!
 	STARTED+=($pid)
 	kill -STOP $pid
-	# While it copies in advance, the process is not held, but its memory is tracked.
-	wait_for no_workers
+	# A worker that has its job ends with it, and meanwhile the memory of the process may be tracked; one
+	# that has none yet waits for it.
+	wait_for target_ok
 	wait_free "$PID"
 	target_ok
 }
