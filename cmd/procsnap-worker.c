@@ -138,6 +138,16 @@ static struct snap_error *make_plan(const struct worker *w, const struct snapsho
 				 before, ret);
 }
 
+/// Has what is too much of shared memory read when the process runs again, as far as that @can be.
+static void postpone(const struct worker *w, struct plan *plan,
+		     bool (*can)(struct capture *capture, const struct snap_mapping *map))
+{
+	plan_postpone(plan, SHARED_BYTES);
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->segments[i].later && !can(w->capture, plan->segments[i].map))
+			plan_unpostpone(plan, i);
+}
+
 static struct snap_error *check_space(struct worker *w, const struct plan *plan)
 {
 	uint64_t need = plan->data_bytes + OVERHEAD_BYTES;
@@ -262,7 +272,7 @@ static struct snap_error *look_again(struct worker *w, struct memsource **ret_so
 	if (!err)
 		err = make_plan(w, &look->known, *ret_source, before->plan, &look->plan);
 	if (!err)
-		plan_postpone(look->plan, SHARED_BYTES);
+		postpone(w, look->plan, capture_can_postpone);
 	if (!err)
 		err = plan_cut_along(look->plan, before->plan);
 	return err ? err : core_create_over(&look->known, look->plan, before->core, &look->core);
@@ -321,6 +331,7 @@ static struct snap_error *copy_in_advance(struct worker *w, struct memsource *so
 	if (err) {
 		snap_error_destroy(err);
 		w->forecast.best = STRATEGY_COPY;
+		plan_postpone_nothing(look->plan);
 		return core_reserve(look->core, source, cpus_to_copy(), false, &w->reserve);
 	}
 	err = copy_rounds(w, &source);
@@ -371,7 +382,7 @@ static struct snap_error *look_first(struct worker *w, struct memsource **ret_so
 		err = check_space(w, look->plan);
 	if (err)
 		return err;
-	plan_postpone(look->plan, SHARED_BYTES);
+	postpone(w, look->plan, capture_can_postpone);
 	err = choose_strategy(w, &look->known, look->plan);
 	if (w->forecast.best == STRATEGY_COPY)
 		plan_postpone_nothing(look->plan);
@@ -391,18 +402,6 @@ static uint32_t partial_flag(const struct worker *w)
 	return w->job.flags & JOB_KEEP_PARTIAL ? CORE_KEEP_PARTIAL : 0;
 }
 
-/// What can be read when the process runs again is not copied now.
-static void postpone(struct worker *w, const struct snapshot *snap, struct plan *plan)
-{
-	if (!strcmp(snap->mode, "copy"))
-		return;
-	plan_postpone(plan, SHARED_BYTES);
-	for (size_t i = 0; i < plan->n; i++)
-		if (plan->segments[i].later &&
-		    !capture_postpone(w->capture, plan->segments[i].map))
-			plan_unpostpone(plan, i);
-}
-
 /// What happens between stopping the process and letting it go.
 static struct snap_error *copy_while_held(struct worker *w, const struct snapshot *snap,
 					  struct memsource *source, struct plan **ret_plan)
@@ -410,8 +409,8 @@ static struct snap_error *copy_while_held(struct worker *w, const struct snapsho
 	bool again = w->forecast.best == STRATEGY_PRECOPY;
 	const struct look *look = precopy_look(&w->precopy);
 	struct snap_error *err = make_plan(w, snap, source, look->plan, ret_plan);
-	if (!err)
-		postpone(w, snap, *ret_plan);
+	if (!err && strcmp(snap->mode, strategy_name(STRATEGY_COPY)) != 0)
+		postpone(w, *ret_plan, capture_postpone);
 	if (!err && again)
 		err = plan_cut_along(*ret_plan, look->plan);
 	if (!err)

@@ -4,6 +4,25 @@
 #include <stdarg.h>
 #include <string.h>
 
+size_t snapshot_find(const struct snapshot *snap, uint64_t addr)
+{
+	size_t low = 0, high = snap->n_mappings;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (snap->mappings[mid].end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct snap_mapping *snapshot_mapping_at(const struct snapshot *snap, uint64_t addr)
+{
+	size_t i = snapshot_find(snap, addr);
+	return i < snap->n_mappings && snap->mappings[i].start <= addr ? &snap->mappings[i] : NULL;
+}
+
 void snapshot_warn(struct snapshot *snap, const char *fmt, ...)
 {
 	char **bigger = reallocarray(snap->warnings, snap->n_warnings + 1, sizeof(*bigger));

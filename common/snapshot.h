@@ -136,6 +136,11 @@ static inline const char *snap_mapping_name(const struct snapshot *snap,
 	return snap->names.len ? snap->names.data + map->name : "";
 }
 
+/// The index of the first mapping that ends behind @addr; n_mappings: there is none.
+size_t snapshot_find(const struct snapshot *snap, uint64_t addr);
+/// The mapping that @addr lies in, or NULL. Borrowed from the snapshot.
+struct snap_mapping *snapshot_mapping_at(const struct snapshot *snap, uint64_t addr);
+
 /// Adds a warning line; out of memory drops it, since a warning must not fail a dump.
 void snapshot_warn(struct snapshot *snap, const char *fmt, ...) _printf_(2, 3);
 /// Frees what the snapshot holds and empties it; a zeroed one is fine.

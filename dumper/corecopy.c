@@ -276,9 +276,9 @@ static int copy_range(struct core *c, const struct piece *piece, const struct me
 			gaps_add(&c->gaps, addr, addr + PAGE, GAP_UNREADABLE);
 			clear(c, piece, addr, addr + PAGE);
 			n = PAGE;
-		}
-		else if (c->flags & CORE_LATER)
+		} else if (c->flags & CORE_LATER) {
 			gaps_add(&c->gaps, addr, addr + (uint64_t)n, GAP_LATER);
+		}
 		atomic_fetch_add(&c->copied_bytes, (uint64_t)n);
 		addr += (uint64_t)n;
 		report(c, (uint64_t)n);

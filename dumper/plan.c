@@ -212,7 +212,7 @@ void plan_postpone(struct plan *plan, uint64_t max_bytes)
 	for (size_t i = 0; i < plan->n; i++)
 		if (can_be_later(&plan->segments[i]) && !plan->segments[i].later)
 			bytes += data_bytes(&plan->segments[i]);
-	while (bytes > max_bytes) {
+	for (size_t n = 0; bytes > max_bytes && n < PLAN_LATER_MAX; n++) {
 		struct plan_segment *largest = NULL;
 		for (size_t i = 0; i < plan->n; i++) {
 			struct plan_segment *seg = &plan->segments[i];

@@ -54,6 +54,10 @@ enum plan_class {
 	PLAN_CLASS_MAX,
 };
 
+/// As many mappings are worth being read later; each is a file that is kept open, and one more look
+/// through all mappings.
+enum { PLAN_LATER_MAX = 64 };
+
 struct plan_segment {
 	const struct snap_mapping *map; ///< borrowed from the snapshot
 	enum plan_class class;
@@ -98,7 +102,8 @@ struct snap_error *plan_create_again(const struct snapshot *snap, struct memsour
 struct snap_error *plan_cut_along(struct plan *plan, const struct plan *before) _must_check_;
 /**
  * Shared memory beyond @max_bytes is to be read when the process runs again, the largest mappings
- * first: it belongs to others as well, who may change it even while the process stands still.
+ * first, PLAN_LATER_MAX at most: it belongs to others as well, who may change it even while the
+ * process stands still.
  */
 void plan_postpone(struct plan *plan, uint64_t max_bytes);
 /// No, segment @i is read with the rest.

@@ -122,15 +122,8 @@ static bool is_plain(const struct marks *m, const struct snap_mapping *map)
 /// The mapping that @addr lies in; n_mappings: none.
 static size_t find_mapping(const struct snapshot *snap, uint64_t addr)
 {
-	size_t low = 0, high = snap->n_mappings;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (snap->mappings[mid].end <= addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < snap->n_mappings && snap->mappings[low].start <= addr ? low : snap->n_mappings;
+	const struct snap_mapping *map = snapshot_mapping_at(snap, addr);
+	return map ? (size_t)(map - snap->mappings) : snap->n_mappings;
 }
 
 /// A value of the auxiliary vector, in the width of the process; 0: not there.

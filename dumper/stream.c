@@ -245,20 +245,6 @@ static int walk_notes(struct parse *p)
 
 // ---- mappings ------------------------------------------------------------------------------
 
-static struct snap_mapping *find_mapping(const struct snapshot *snap, uint64_t addr)
-{
-	size_t low = 0, high = snap->n_mappings;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (snap->mappings[mid].end <= addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < snap->n_mappings && snap->mappings[low].start <= addr ? &snap->mappings[low] :
-									     NULL;
-}
-
 static bool ends_with(const char *text, const char *end)
 {
 	size_t len = strlen(text), n = strlen(end);
@@ -268,7 +254,7 @@ static bool ends_with(const char *text, const char *end)
 static int name_mapping(struct parse *p, uint64_t start, uint64_t page_offset, const char *name)
 {
 	struct snapshot *snap = p->snap;
-	struct snap_mapping *map = find_mapping(snap, start);
+	struct snap_mapping *map = snapshot_mapping_at(snap, start);
 	if (!map || map->start != start || map->inode || snap->names.len > NAMES_MAX)
 		return 0;
 	map->name = (uint32_t)snap->names.len;
@@ -326,7 +312,7 @@ static void mark_vdso(struct parse *p)
 		if (get_word(&p->w, &auxv, at) != AT_SYSINFO_EHDR)
 			continue;
 		struct snap_mapping *map =
-			find_mapping(p->snap, get_word(&p->w, &auxv, at + p->w.word));
+			snapshot_mapping_at(p->snap, get_word(&p->w, &auxv, at + p->w.word));
 		if (map && !map->inode)
 			map->flags |= SNAP_MAP_SPECIAL;
 	}

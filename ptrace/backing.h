@@ -28,7 +28,7 @@ int backing_scan(int fd, const struct snap_mapping *map, uint64_t start, uint64_
 /// Reads what @map has at @addr, whole pages. 0: behind the end of the file. Else a negative errno.
 ssize_t backing_read(int fd, const struct snap_mapping *map, uint64_t addr, void *buf, size_t len);
 
-/// As many files as are worth being kept; each is a mapping of many megabytes.
+/// As many files can be kept.
 enum { BACKINGS_MAX = 64 };
 
 /// Files that are kept, and a memsource for the mappings they are behind. For one thread, but for

@@ -583,6 +583,14 @@ struct snap_error *capture_take(struct capture *c, struct snapshot *snap,
 	}
 }
 
+bool capture_can_postpone(struct capture *c, const struct snap_mapping *map)
+{
+	int fd = feature_masked("map_files") ? -EPERM : backing_open(c->piddir, map);
+	bool can = fd >= 0;
+	snap_closep(&fd);
+	return can;
+}
+
 bool capture_postpone(struct capture *c, const struct snap_mapping *map)
 {
 	return !feature_masked("map_files") && backings_add(&c->later, c->piddir, map);

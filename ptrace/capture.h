@@ -101,6 +101,8 @@ void capture_make_ready(struct capture *capture);
 struct snap_error *capture_take(struct capture *capture, struct snapshot *snap,
 				struct memsource **ret_source) _must_check_;
 
+/// After a look: would capture_postpone() do it?
+bool capture_can_postpone(struct capture *capture, const struct snap_mapping *map);
 /**
  * Between take and release: @map, shared memory, is to be read afterwards, from the file behind it,
  * whatever becomes of the process. False when it cannot be; then it is for now.

@@ -318,18 +318,11 @@ bool livemem_forked(const struct snap_mapping *map)
 static uint64_t cut_at_mapping(const struct snapshot *there, uint64_t start, uint64_t end,
 			       bool *ret_has)
 {
-	size_t low = 0, high = there->n_mappings; // the first that ends behind the start
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (there->mappings[mid].end <= start)
-			low = mid + 1;
-		else
-			high = mid;
-	}
+	size_t i = snapshot_find(there, start);
 	*ret_has = false;
-	if (low == there->n_mappings)
+	if (i == there->n_mappings)
 		return end;
-	const struct snap_mapping *map = &there->mappings[low];
+	const struct snap_mapping *map = &there->mappings[i];
 	if (map->start > start)
 		return MIN(end, map->start);
 	*ret_has = !(map->flags & (SNAP_MAP_SHARED | SNAP_MAP_WIPEONFORK));

@@ -12,25 +12,11 @@ enum {
 	RANGES = 64,
 	CAVES_BYTES = THUNK_PLACES * ARCH_THUNK_BYTES,
 	CHUNK_BYTES = 64 << 10,
-	// What is looked through of one stack, from its top on, and of all of them: a quarter of a
-	// second. Frames of signals lie near the top, but for handlers that do a lot.
+	// What is looked through of one stack, from its top on, and of all of them, which takes
+	// some 20 ms. Frames of signals lie near the top, but for handlers that do a lot.
 	STACK_MAX = 1 << 20,
-	STACKS_MAX = 256 << 20,
+	STACKS_MAX = 32 << 20,
 };
-
-static const struct snap_mapping *find_mapping(const struct snapshot *snap, uint64_t addr)
-{
-	size_t low = 0, high = snap->n_mappings; // the first that ends behind it
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (snap->mappings[mid].end <= addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < snap->n_mappings && snap->mappings[low].start <= addr ? &snap->mappings[low] :
-									     NULL;
-}
 
 /// Which of the caves have a thunk, bit N-1 for the Nth from the end. @room is thunk_room().
 static unsigned int find_thunks(const struct snapshot *snap, struct memsource *source,
@@ -38,7 +24,7 @@ static unsigned int find_thunks(const struct snapshot *snap, struct memsource *s
 {
 	uint8_t code[CAVES_BYTES];
 	unsigned int found = 0;
-	const struct snap_mapping *vdso = room ? find_mapping(snap, room - 1) : NULL;
+	const struct snap_mapping *vdso = room ? snapshot_mapping_at(snap, room - 1) : NULL;
 	if (!vdso || memsource_read(source, vdso, MEM_DATA, room - sizeof(code), code,
 				    sizeof(code)) != (ssize_t)sizeof(code))
 		return 0;
@@ -114,7 +100,7 @@ static bool keeps_away(struct search *s, const struct tracee *t)
 	    is_inside(s, arch_pc(&t->regs)))
 		return false;
 	uint64_t sp = arch_sp(&t->regs);
-	const struct snap_mapping *map = find_mapping(s->snap, sp);
+	const struct snap_mapping *map = snapshot_mapping_at(s->snap, sp);
 	return map && is_clean_stack(s, map, sp);
 }
 

@@ -15,7 +15,8 @@
  * has yet to run the rest of them. A moment later nobody needs them, but for a thread that a signal
  * interrupted just there, as long as its handler has not returned: then the address is its program
  * counter, or in the frame that the kernel put on its stack. So they are erased only while all
- * threads stand still, none of which has such an address there.
+ * threads stand still, none of which has such an address there. What is not seen: a handler that
+ * has left its stack for another one and is going to come back.
  */
 
 /// Are there any? The process may run; @source reads it.

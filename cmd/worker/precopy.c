@@ -105,15 +105,23 @@ struct snap_error *precopy_first(struct precopy *p, struct memsource *source, in
 	return err;
 }
 
-struct snap_error *precopy_rest(struct precopy *p, struct memsource *source, int fd,
-				unsigned int threads)
+/// With @hurry, whatever the rounds before have left: that was a while ago.
+static struct snap_error *run_rest(struct precopy *p, struct memsource *source, int fd,
+				   unsigned int threads, bool hurry)
 {
 	struct copying c = { .precopy = p,
 			     .source = source,
 			     .fd = fd,
 			     .threads = threads,
-			     .before = p->left_bytes };
-	struct snap_error *err = run(&c, rest_main);
+			     .hurry = hurry,
+			     .before = hurry ? UINT64_MAX : p->left_bytes };
+	return run(&c, rest_main);
+}
+
+struct snap_error *precopy_rest(struct precopy *p, struct memsource *source, int fd,
+				unsigned int threads)
+{
+	struct snap_error *err = run_rest(p, source, fd, threads, false);
 	return err || p->left_bytes <= MUCH_BYTES ? err : precopy_last(p, source, fd, threads);
 }
 
@@ -121,13 +129,7 @@ struct snap_error *precopy_last(struct precopy *p, struct memsource *source, int
 				unsigned int threads)
 {
 	// A while with less CPU for the process is better than to stop it for longer.
-	struct copying c = { .precopy = p,
-			     .source = source,
-			     .fd = fd,
-			     .threads = threads,
-			     .hurry = true,
-			     .before = UINT64_MAX };
-	return run(&c, rest_main);
+	return run_rest(p, source, fd, threads, true);
 }
 
 size_t precopy_spill_bytes(const struct precopy *p)

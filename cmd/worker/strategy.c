@@ -31,7 +31,7 @@ void forecast_make(struct forecast *f, struct capture *capture, const struct sna
 		   const struct plan *plan, uint64_t threads, uint32_t flags)
 {
 	uint64_t base = BASE_NS + threads * THREAD_NS;
-	uint64_t now = plan->data_bytes - plan->later_bytes; // but by copy
+	uint64_t now = plan->data_bytes - plan->later_bytes; // copy reads all of it
 	uint64_t followed = MIN(capture_followed_bytes(known), now);
 	struct forked_bytes forked = capture_forked_bytes(known);
 	uint64_t kept = MIN(forked.kept, now);

@@ -30,11 +30,10 @@ worker_gone() {
 	[ -z "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 ! -name "$pid" 2>/dev/null)" ] && gone "$pid"
 }
 
-# What workers that were killed have left as zombies goes with the next dump. exec-storm may be in the
-# middle of an execve() each time.
-reap_left() {
+# A dump that nobody disturbs, which clears away what killed workers have left in the target: zombies,
+# if it is by fork, and code. The target may be in the middle of something each time.
+dump_undisturbed() {
 	local i
-	[ "${DUMP_MODE-}" = fork ] || return 0
 	for ((i = 0; i < 10; i++)); do
 		dump
 		[ "$status" != 0 ] || break

@@ -26,14 +26,16 @@ rounds() {
 
 # kill_all TARGET...: worker and snapctl are killed at random instants.
 kill_all() {
+	local kind
 	target_start "$@"
 	[ "${DUMP_MODE-}" != precopy ] || follows_writes || skip "$errors"
-	rounds "$ROUNDS" worker KILL
-	reap_left
-	target_ok_but_eintr
-	rounds "$ROUNDS" self KILL
-	reap_left
-	target_ok_but_eintr
+	for kind in worker self; do
+		rounds "$ROUNDS" $kind KILL
+		dump_undisturbed
+		THUNKS=0
+		target_ok_but_eintr
+		[ $THUNKS = 0 ] || fail "code of ours is left after the next dump"
+	done
 	LEAKS=0
 	target_ok_but_eintr
 	[ $LEAKS = 0 ] || fail "a call returned EINTR later"
@@ -183,8 +185,8 @@ kill_all() {
 	pid=$!
 	STARTED+=($pid)
 	kill -STOP $pid
-	# A worker that has its job ends with it, and meanwhile the memory of the process may be tracked; one
-	# that has none yet waits for it.
+	# A worker that has its job ends with it, and meanwhile the memory of the process may be tracked;
+	# one that has none yet waits for it.
 	wait_for target_ok
 	wait_free "$PID"
 	target_ok

@@ -703,6 +703,10 @@ limited_start() {
 	expect 0
 	field '.mode == "fork" and .gaps == []' >/dev/null
 	verify_content
+	# What is foretold knows that, too: 80 MiB take more than 10 ms.
+	field '.predicted_pause_ns > 10e6' >/dev/null
+	dump --json --mode=fork
+	field '.predicted_pause_ns < 10e6' >/dev/null
 	unharmed
 	target_start shared 60
 	dump --json --mode=fork

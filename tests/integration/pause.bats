@@ -231,7 +231,9 @@ export MODE=precopy
 	: >"$DIR/log"
 	daemon_again
 	snapctl status
+	wait_for no_workers
 	no log_has "left"
+	no log_has "$PID"
 	daemon_stop
 }
 

@@ -411,6 +411,22 @@ static void open_ours(struct made *m, const void *desc, size_t len)
 	assert_ok(open_made(m, 0));
 }
 
+/// What was read later is in the core.
+static void test_later(void **state _unused_)
+{
+	struct ours o = ours();
+	struct made m;
+	o.gaps[0].reason = GAP_LATER;
+	o.gaps[3] = (struct snapnote_gap){ .start = 0x2006, .end = 0x2002, .reason = GAP_LATER };
+	open_ours(&m, &o, sizeof(o));
+	assert_int_equal(m.core->n_gaps, 2);
+	assert_int_equal(m.core->later_bytes, 2); // and none of what ends before it begins
+	assert_true(has(&m, 0x1000, "abcdefgh"));
+	assert_false(memory_has(&m.core->memory, 0x1008));
+	assert_true(has(&m, 0x2005, "rst"));
+	done(&m);
+}
+
 /// What is a gap is not in the core, though its segment has bytes there.
 static void test_gaps(void **state _unused_)
 {
@@ -631,7 +647,7 @@ int main(void)
 		cmocka_unit_test(test_segments_lies),
 		cmocka_unit_test(test_no_core),
 		cmocka_unit_test(test_xnum),
-		cmocka_unit_test(test_gaps),
+		cmocka_unit_test(test_gaps), cmocka_unit_test(test_later),
 		cmocka_unit_test(test_shorter_header),
 		cmocka_unit_test(test_longer_entries),
 		cmocka_unit_test(test_damaged_note),

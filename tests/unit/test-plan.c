@@ -370,6 +370,25 @@ static void test_postpone(void **state _unused_)
 	}
 }
 
+/// Of many there is an end, since this is done while a process stands still.
+static void test_postpone_many(void **state _unused_)
+{
+	_cleanup_fake_ struct fake fake;
+	fake_init(&fake, ELFCLASS64, 1);
+	size_t n = 0;
+	for (size_t i = 0; i < 2 * PLAN_LATER_MAX; i++)
+		fake_map(&fake, START + i * 0x10000, 4, R | SNAP_MAP_SHARED, NULL, "D")->rss_bytes =
+			(i % 2 ? 4 : 1) * (uint64_t)TEST_PAGE;
+	_cleanup_(plan_destroyp) struct plan *plan = NULL;
+	assert_ok(plan_create(&fake.snap, &fake.source, FILTER_MASK, 0, &plan));
+	plan_postpone(plan, 0);
+	for (size_t i = 0; i < plan->n; i++) {
+		assert_int_equal(plan->segments[i].later, i % 2);
+		n += plan->segments[i].later;
+	}
+	assert_int_equal(n, PLAN_LATER_MAX);
+}
+
 static void test_empty(void **state _unused_)
 {
 	_cleanup_fake_ struct fake fake;
@@ -403,7 +422,8 @@ int main(void)
 		cmocka_unit_test(test_special),	     cmocka_unit_test(test_elf_headers),
 		cmocka_unit_test(test_source_fails), cmocka_unit_test(test_binaries),
 		cmocka_unit_test(test_binaries_devices), cmocka_unit_test(test_totals),
-		cmocka_unit_test(test_postpone),     cmocka_unit_test(test_empty),	     cmocka_unit_test(test_names),
+		cmocka_unit_test(test_postpone),     cmocka_unit_test(test_postpone_many),
+		cmocka_unit_test(test_empty),	     cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
